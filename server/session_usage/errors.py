@@ -1,0 +1,56 @@
+"""Every error this package raises on purpose.
+
+SessionUsageError
+├── UsageError            the caller asked for something that cannot be (exit code 2)
+│   ├── UnknownAgent
+│   ├── BadWindow
+│   ├── BadPattern
+│   └── BadPriceFile
+└── NotFound              nothing of that name exists (exit code 1)
+    ├── SessionNotFound
+    ├── ProjectNotFound
+    └── ProviderNotFound
+
+Texts are one line, name the input and the way out, and never hold message text of a log.
+Broken *logs* raise nothing: they give ``events.Problem`` beside the data.
+"""
+
+
+class SessionUsageError(Exception):
+    """Base of all errors raised on purpose; ``str()`` is one line for a person."""
+
+
+class UsageError(SessionUsageError, ValueError):
+    """The request itself is wrong: unknown agent, bad window, bad pattern, missing path."""
+
+
+class UnknownAgent(UsageError):
+    """An agent name that no provider answers to."""
+
+
+class BadWindow(UsageError):
+    """A time window that does not follow the grammar of ``windows``."""
+
+
+class BadPattern(UsageError):
+    """A regular expression that does not compile."""
+
+
+class BadPriceFile(UsageError):
+    """A price or plan file that is no list of rows, or has a row that cannot be understood."""
+
+
+class NotFound(SessionUsageError, LookupError):
+    """Nothing of that name exists."""
+
+
+class SessionNotFound(NotFound, ValueError):
+    """No session has this id or lies at this path."""
+
+
+class ProjectNotFound(NotFound):
+    """No session was run in this project."""
+
+
+class ProviderNotFound(NotFound):
+    """No provider is registered under this name."""
