@@ -11,7 +11,7 @@ starts (for a database: the row id).
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 AGENTS = (
     "copilot-vscode",
@@ -85,7 +85,7 @@ class Request(NamedTuple):
     """Key of the turn it belongs to, where the log tells."""
     skill: str | None = None
     tier: str | None = None
-    """Service tier or speed where it changes the price: ``fast``, ``priority``, ``flex``, ``batch``."""
+    """Service tier where it changes the price: ``fast``, ``priority``, ``flex``, ``batch``."""
     web_searches: int | None = None
     auto: bool = False
     """The model was chosen by Copilot's Auto (its discount is inside the billed figure)."""
@@ -211,4 +211,4 @@ class Cursor(NamedTuple):
     state: tuple[Any, ...] = ()
 
 
-Event = Union[Request, Counter, ToolCall, Turn, Meta, Problem, Cursor]
+Event = Request | Counter | ToolCall | Turn | Meta | Problem | Cursor

@@ -1,0 +1,275 @@
+"""Streaming reader of JSON Lines logs: only lines that can matter are ever parsed.
+
+A log of gigabytes is mostly text that says nothing about usage. ``scan`` reads it in chunks
+into one reused buffer, jumps from needle to needle with ``bytes.find`` and hands out the
+lines around them. A needle is a type name with its quotes, e.g. ``b'"llm_request"'``: inside
+a JSON text the quotes are escaped, so quoted logs do not match.
+
+What a line can do to us, and what happens then:
+
+- the last line has no newline yet: it is handed out if it is already whole JSON, but the
+  offset to go on from stays before it;
+- the first line is half a line (a log cut at its head): it does not parse, a problem;
+- it is longer than ``LINE_LIMIT``: long texts in it are cut while it streams by, so that
+  memory stays bounded and its figures survive;
+- it is not UTF-8, has NUL bytes, NaN or doubled keys, or is no object: a problem; what can
+  be read of it is used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+try:
+    from orjson import loads as _loads
+except ImportError:  # the bundled server runs without compiled packages
+    from json import loads as _loads  # type: ignore[assignment]
+
+CHUNK = 1 << 18
+"""Bytes per read; one chunk stays in the processor's cache while it is searched."""
+LINE_LIMIT = 8 << 20
+"""Lines longer than this are cut down while they are read."""
+TEXT_LIMIT = 1 << 12
+"""What is kept of one JSON text in a line over ``LINE_LIMIT``."""
+
+_QUOTE_OR_ESCAPE = re.compile(rb'["\\]')
+
+
+class Line:
+    """A line found by ``scan``: where it starts, its bytes, and whether its newline is there."""
+
+    __slots__ = ("data", "offset", "whole")
+
+    def __init__(self, offset: int, data: bytes, whole: bool = True) -> None:
+        self.offset = offset
+        self.data = data
+        self.whole = whole
+
+
+class Scan:
+    """Iterates over the lines of ``path`` that hold one of ``needles``, from byte ``start``.
+
+    After the iteration ``offset`` is the byte after the last newline: where to go on.
+    Lines come in file order. With no needles every line that is not blank is handed out.
+    Raises OSError when the file cannot be opened or read.
+    """
+
+    def __init__(self, path: str, needles: Sequence[bytes] = (), start: int = 0) -> None:
+        self.path = path
+        self.needles = tuple(needles)
+        self.start = start
+        self.offset = start
+
+    def __iter__(self) -> Iterator[Line]:
+        buffer = bytearray(CHUNK * 2)
+        kept = 0  # bytes of an unfinished line at the head of the buffer
+        base = self.start  # file offset of buffer[0]
+        with open(self.path, "rb", buffering=0) as file:
+            if base:
+                file.seek(base)
+            while True:
+                if len(buffer) - kept < CHUNK:
+                    buffer.extend(bytes(len(buffer)))
+                with memoryview(buffer) as view:
+                    got = file.readinto(view[kept : kept + CHUNK])
+                if not got:
+                    break
+                end = kept + got
+                last = buffer.rfind(b"\n", kept, end)
+                if last < 0 and end > LINE_LIMIT:
+                    giant, rest, length = _shorten(file, bytes(buffer[:end]))
+                    if self._wanted(giant):
+                        yield Line(base, giant, rest is not None)
+                    if rest is None:  # the file ends inside this line
+                        return
+                    base += length
+                    self.offset = base
+                    buffer = bytearray(max(CHUNK * 2, len(rest)))
+                    end = len(rest)
+                    buffer[:end] = rest
+                    last = buffer.rfind(b"\n", 0, end)
+                if last < 0:
+                    kept = end
+                    continue
+                for begin, stop in self._spans(buffer, last):
+                    yield Line(base + begin, bytes(buffer[begin:stop]))
+                base += last + 1
+                self.offset = base
+                kept = end - last - 1
+                buffer[:kept] = buffer[last + 1 : end]
+        tail = bytes(buffer[:kept])
+        if tail.strip() and self._wanted(tail) and _is_whole(tail):
+            yield Line(base, tail, False)
+
+    def _wanted(self, line: bytes) -> bool:
+        return not self.needles or any(needle in line for needle in self.needles)
+
+    def _spans(self, buffer: bytearray, last: int) -> Iterator[tuple[int, int]]:
+        """(begin, end) of the lines in buffer[:last] with a needle, in order."""
+        find, rfind = buffer.find, buffer.rfind
+        if not self.needles:
+            begin = 0
+            while begin <= last:
+                stop = find(b"\n", begin, last + 1)
+                if stop > begin and not buffer[begin:stop].isspace():
+                    yield begin, stop
+                begin = stop + 1
+            return
+        spans: dict[int, int] = {}
+        for needle in self.needles:
+            at = find(needle, 0, last)
+            while at >= 0:
+                begin = rfind(b"\n", 0, at) + 1
+                stop = find(b"\n", at, last + 1)
+                spans[begin] = stop
+                at = find(needle, stop, last)
+        if len(self.needles) == 1:
+            yield from spans.items()
+        else:
+            yield from sorted(spans.items())
+
+
+def _is_whole(data: bytes) -> bool:
+    """Is this line without a newline a whole JSON value? (No prefix of an object is one.)"""
+    try:
+        _loads(data)
+    except ValueError:
+        return False
+    return True
+
+
+def _shorten(file: Any, head: bytes) -> tuple[bytes, bytes | None, int]:
+    """Reads to the end of a giant line that begins with ``head``, cutting every long text.
+
+    Returns the shortened line, what was read after its newline (None at the end of the
+    file), and the length of the real line with its newline.
+    """
+    out = bytearray()
+    in_text = False
+    text_length = 0
+    escaped = False
+    length = 0
+    chunk = head
+    while chunk:
+        newline = chunk.find(b"\n")  # JSON escapes newlines: a bare one ends the line
+        part = chunk if newline < 0 else chunk[:newline]
+        at = 0
+        while at < len(part):
+            if escaped:
+                escaped = False
+                if text_length < TEXT_LIMIT:
+                    out += b"\\" + part[at : at + 1]
+                text_length += 2
+                at += 1
+                continue
+            match = _QUOTE_OR_ESCAPE.search(part, at)
+            stop = match.start() if match else len(part)
+            if in_text:
+                room = TEXT_LIMIT - text_length
+                if room > 0:
+                    out += part[at : min(stop, at + room)]
+                text_length += stop - at
+            else:
+                out += part[at:stop]
+            at = stop
+            if match:
+                if part[at] == 0x5C:
+                    escaped = True
+                else:
+                    in_text = not in_text
+                    text_length = 0
+                    out += b'"'
+                at += 1
+        if newline >= 0:
+            return bytes(out), chunk[newline + 1 :], length + newline + 1
+        length += len(chunk)
+        chunk = file.read(CHUNK)
+    return bytes(out), None, length
+
+
+def _constant(_: str) -> None:
+    """NaN and the infinities are no figures: absent."""
+
+
+def parse(data: bytes, once: bytes = b"") -> tuple[Any, str | None]:
+    """The JSON value of a line and what was wrong with it, in one word for a problem.
+
+    Never raises: a line that cannot be read at all gives ``(None, reason)``; one that can be
+    read in part (broken UTF-8, control characters, NaN) gives its value and the reason.
+    ``once`` is a key that a sound line holds at most once, e.g. ``b'"usage":'``: where it is
+    repeated, the last value counts, as in every JSON reader, and the reason says so.
+    """
+    try:
+        value = _loads(data)
+    except ValueError:
+        return _rescue(data)
+    if type(value) is not dict:
+        return None, "not an object"
+    if once:
+        at = data.find(once)
+        if at >= 0 and data.find(once, at + len(once)) >= 0 and _has_doubled_keys(data):
+            return value, "doubled keys"
+    return value, None
+
+
+def _rescue(data: bytes) -> tuple[Any, str | None]:
+    import json
+
+    try:
+        text = data.decode("utf-8-sig")
+        reason = "not strict JSON"
+    except UnicodeDecodeError:
+        text = data.decode("utf-8", "replace")
+        reason = "not UTF-8"
+    try:
+        value = json.loads(text, strict=False, parse_constant=_constant)
+    except (ValueError, RecursionError):
+        return None, "not JSON"
+    if type(value) is not dict:
+        return None, "not an object"
+    return value, reason
+
+
+def _has_doubled_keys(data: bytes) -> bool:
+    import json
+
+    doubled = False
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal doubled
+        result = dict(items)
+        doubled = doubled or len(result) < len(items)
+        return result
+
+    try:
+        json.loads(data, object_pairs_hook=pairs)
+    except (ValueError, RecursionError):
+        return False
+    return doubled
+
+
+def whole(value: Any) -> int | None:
+    """A logged count as an integer: None for anything that is no finite, non-negative number.
+
+    Whole floats (``3.0``) and fractions are accepted (RULES R7), fractions are rounded half
+    up; numeric texts too, because some versions of the agents quote their numbers.
+    """
+    if type(value) is int:
+        return value if value >= 0 else None
+    if type(value) is float:
+        return int(value + 0.5) if 0 <= value < 1e18 else None
+    if type(value) is str and value.isascii() and value.isdigit():
+        return int(value)
+    return None
+
+
+def text(value: Any) -> str | None:
+    """A non-empty text, else None."""
+    return value if type(value) is str and value else None
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """An object, or an empty one in place of anything else."""
+    return value if type(value) is dict else {}
