@@ -209,6 +209,11 @@ class Cursor(NamedTuple):
 
     offset: int = 0
     state: tuple[Any, ...] = ()
+    """What the provider must remember of what it read; JSON values only."""
+
+
+START = Cursor()
+"""The beginning of a source."""
 
 
 Event = Request | Counter | ToolCall | Turn | Meta | Problem | Cursor

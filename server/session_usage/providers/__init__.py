@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Protocol
 
 from session_usage.errors import UnknownAgent
-from session_usage.events import Cursor, Event, Source
+from session_usage.events import START, Cursor, Event, Source
 from session_usage.places import Places
 
 
