@@ -38,7 +38,7 @@ class Provider(Protocol):
     def read(
         self,
         source: Source,
-        at: Cursor = Cursor(),
+        at: Cursor = START,
         *,
         session: str | None = None,
         full: bool = True,
