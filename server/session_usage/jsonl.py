@@ -273,3 +273,32 @@ def text(value: Any) -> str | None:
 def mapping(value: Any) -> dict[str, Any]:
     """An object, or an empty one in place of anything else."""
     return value if type(value) is dict else {}
+
+
+_INSTANT = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?:Z|([+-])(\d\d):?(\d\d))?$"
+)
+
+
+def instant(value: Any) -> int | None:
+    """A logged moment as epoch milliseconds: ISO-8601 text (UTC unless it has an offset)
+    or a number of milliseconds; None for anything else."""
+    if type(value) is not str:
+        return whole(value) or None
+    match = _INSTANT.match(value)
+    if not match:
+        return None
+    year, month, day, hour, minute, second = map(int, match.group(1, 2, 3, 4, 5, 6))
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61):
+        return None
+    # days since 1970-01-01 of a proleptic Gregorian date, counted in years from March
+    shifted = year - (month < 3)
+    months = (month + 9) % 12
+    days = 365 * shifted + shifted // 4 - shifted // 100 + shifted // 400
+    days += (153 * months + 2) // 5 + day - 719469
+    fraction = (match[7] or "0").ljust(3, "0")[:3]
+    total = ((days * 24 + hour) * 60 + minute) * 60 + second
+    if match[8]:
+        offset = (int(match[9]) * 60 + int(match[10])) * 60
+        total -= offset if match[8] == "+" else -offset
+    return total * 1000 + int(fraction)

@@ -1,0 +1,604 @@
+"""Several sources of one session become one list of requests, with the differences kept.
+
+- A call that two sources describe counts once: by key, by a shared second key (``link``), or
+  by its figures where a source has no ids (the CLI's database).
+- What only one source knows is added: each source misses something else.
+- A counter is never added. Where it knows more than the requests, the rest is one
+  *unattributed* row with its reason (RULES R4). When in doubt the smaller rest is taken:
+  a total may miss something and say so, but never exceeds what was spent (RULES R5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from session_usage.events import (
+    BYOK,
+    Counter,
+    Event,
+    Meta,
+    Problem,
+    Request,
+    ToolCall,
+    Turn,
+)
+
+TOKENS = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+_BY_FIGURES = ("database", "host-usage", "debug-log", "span")
+"""Sources that may describe a call of another source without sharing a key, best first."""
+_NOT_IN_TURNS = frozenset({"background", "compaction"})
+_SLACK_MS = 5_000
+_NEAR_MS = 30_000
+_SAID_ONCE = ("path", "title", "workspace", "project", "branch", "version", "model", "origin")
+
+
+class SourceTotal(NamedTuple):
+    """What one source alone would say of the session: for display, never added up."""
+
+    source: str
+    requests: int | None
+    nano_aiu: int | None
+
+
+class Session(NamedTuple):
+    """One session after reconciliation."""
+
+    agent: str
+    id: str | None
+    meta: Meta
+    requests: tuple[Request, ...]
+    unattributed: tuple[Counter, ...]
+    """Remainders of counters: figures that no request accounts for."""
+    tools: tuple[ToolCall, ...]
+    turns: tuple[Turn, ...]
+    problems: tuple[Problem, ...]
+    totals: tuple[SourceTotal, ...]
+
+
+def better(one: Request, other: Request) -> Request:
+    """Two lines about one call: the more complete one, its gaps filled from the other."""
+    first, second = one, other
+    if (one.copied, one.weak, -(one.output_tokens or 0)) > (
+        other.copied, other.weak, -(other.output_tokens or 0),
+    ):  # fmt: skip
+        first, second = other, one
+    return _filled(first, second)
+
+
+def _filled(first: Request, second: Request) -> Request:
+    gaps: dict[str, Any] = {
+        name: value
+        for name, value in zip(Request._fields, second, strict=True)
+        if value is not None and getattr(first, name) is None
+    }
+    if second.subagent and not first.subagent:
+        gaps["subagent"] = second.subagent
+    if second.surface != "chat" and first.surface in ("chat", "background"):
+        gaps["surface"] = second.surface
+    if first.copied and not second.copied:
+        gaps["copied"] = False
+    if second.billing == BYOK and first.billing != BYOK and first.nano_aiu is None:
+        gaps["billing"] = BYOK
+    return first._replace(**gaps) if gaps else first
+
+
+def reconcile(agent: str, session: str | None, events: Iterable[Event]) -> Session:
+    """The one truth about ``session`` from everything its sources say, in any order."""
+    strong: dict[str, Request] = {}
+    foreign: dict[str, Request] = {}
+    messages: dict[str, Request] = {}
+    counters: dict[str, Counter] = {}
+    metas: list[Meta] = []
+    tools: dict[str, ToolCall] = {}
+    turns: dict[str, Turn] = {}
+    problems: dict[Problem, None] = {}
+    said: dict[str, dict[str, int | None]] = {}
+    for event in events:
+        if type(event) is Request:
+            if event.session != session:
+                foreign[event.key] = event
+            elif event.weak:
+                messages[event.key] = event
+            else:
+                known = strong.get(event.key)
+                strong[event.key] = event if known is None else better(known, event)
+                if not event.copied:
+                    said.setdefault(event.source, {})[event.key] = event.nano_aiu
+        elif type(event) is Counter:
+            counters[f"{event.path}:{event.key}"] = event
+        elif type(event) is Meta:
+            metas.append(event)
+        elif type(event) is ToolCall:
+            if event.session == session:
+                tools[event.key] = event
+        elif type(event) is Turn:
+            if event.session == session:
+                turns[event.key] = event
+        elif type(event) is Problem:
+            problems[event] = None
+    meta = merged(agent, session, metas)
+    requests = _merge_sources(strong)
+    own = [counter for counter in counters.values() if counter.session == session]
+    weak = list(messages.values())
+    rest: list[Counter] = []
+    if own or weak:
+        shutdowns = _Shutdowns(own, weak)
+        left, covered = _leftover(requests, weak, shutdowns, own)
+        rest = shutdowns.rest(requests, foreign.values())
+        rest += _turns_rest(own, requests)
+        rest += _total_rest(own, shutdowns, requests, foreign.values(), rest)
+        requests += left
+        if shutdowns.unsure:
+            problems[_unsure(agent, session, shutdowns.path)] = None
+        if left and len(left) > covered:
+            problems[_gap(agent, session, left, covered)] = None
+    names = dict(meta.names)
+    requests = [_named(request, names) for request in requests]
+    requests.sort(key=lambda request: (request.started_ms or 0, request.key))
+    return Session(
+        agent,
+        session,
+        meta,
+        tuple(requests),
+        tuple(rest),
+        tuple(tools.values()),
+        tuple(sorted(turns.values(), key=lambda turn: turn.at_ms or 0)),
+        tuple(problems),
+        tuple(_source_totals(said, counters.values())),
+    )
+
+
+def merged(agent: str, session: str | None, metas: Iterable[Meta]) -> Meta:
+    """One record of all that sources say of a session; higher ``rank`` wins, then the later."""
+    result: dict[str, Any] = {}
+    names: dict[str, str] = {}
+    skills: dict[str, None] = {}
+    facts: dict[str, Any] = {}
+    created = updated = None
+    for meta in sorted(metas, key=lambda meta: meta.rank):
+        for field in (
+            "path",
+            "title",
+            "workspace",
+            "project",
+            "branch",
+            "version",
+            "model",
+            "origin",
+        ):
+            value = getattr(meta, field)
+            if value is not None:
+                result[field] = value
+        names.update(meta.names)
+        skills.update(dict.fromkeys(meta.skills))
+        facts.update(meta.facts)
+        if meta.created_ms is not None:
+            created = meta.created_ms if created is None else min(created, meta.created_ms)
+        if meta.updated_ms is not None:
+            updated = meta.updated_ms if updated is None else max(updated, meta.updated_ms)
+    path = result.pop("path", "")
+    return Meta(
+        agent, session or "", path, created_ms=created, updated_ms=updated,
+        names=tuple(names.items()), skills=tuple(skills), facts=tuple(facts.items()), **result,
+    )  # fmt: skip
+
+
+def _named(request: Request, names: dict[str, str]) -> Request:
+    """Subagents by name where a source knows the name of the id."""
+    if request.subagent and request.subagent[-1] in names:
+        path = tuple(names.get(name, name) for name in request.subagent)
+        return request._replace(subagent=path)
+    return request
+
+
+def _merge_sources(strong: dict[str, Request]) -> list[Request]:
+    """The requests of all sources, each call once."""
+    kinds = {request.source for request in strong.values()}
+    if len(kinds) < 2:
+        return list(strong.values())
+    result: list[Request] = []
+    links: dict[str, int] = {}
+    loose: list[Request] = []
+    for request in sorted(strong.values(), key=_source_rank):
+        link = _link(request)
+        at = links.get(link) if link else None
+        if at is not None and result[at].source != request.source:
+            result[at] = better_of_rank(result[at], request)
+            continue
+        if request.source in _BY_FIGURES and result:
+            loose.append(request)
+            continue
+        if link:
+            links[link] = len(result)
+        result.append(request)
+    return _match_figures(result, loose, links)
+
+
+def better_of_rank(kept: Request, other: Request) -> Request:
+    """``kept`` comes from the better source: only its gaps are filled."""
+    return _filled(kept, other)
+
+
+def _source_rank(request: Request) -> int:
+    if request.source == "model-call":
+        return 1
+    if request.source in _BY_FIGURES:
+        return 2 + _BY_FIGURES.index(request.source)
+    return 0
+
+
+def _link(request: Request) -> str | None:
+    return request.link.split(":r")[0] if request.link else None
+
+
+def _match_figures(
+    result: list[Request], loose: list[Request], links: dict[str, int]
+) -> list[Request]:
+    """Pairs calls of sources without common ids by their figures; the rest is added."""
+    index: dict[tuple[Any, ...], list[int]] = {}
+    indexed = 0
+    source = ""
+    for request in loose:
+        link = _link(request)
+        at = links.get(link) if link else None
+        if at is not None and result[at].source != request.source:
+            result[at] = _filled(result[at], request)
+            continue
+        if request.source != source:
+            # a source is compared with those before it, never with itself
+            source = request.source
+            for position in range(indexed, len(result)):
+                index.setdefault(_figures(result[position]), []).append(position)
+            indexed = len(result)
+        candidates = index.get(_figures(request), [])
+        fitting = [at for at in candidates if _agree(result[at], request)]
+        if fitting and (request.input_tokens is not None or request.output_tokens is not None):
+            at = min(fitting, key=lambda at: abs(_end(result[at]) - _end(request)))
+            candidates.remove(at)
+            result[at] = _filled(result[at], request)
+        else:
+            if link:
+                links[link] = len(result)
+            result.append(request)
+    return result
+
+
+def _figures(request: Request) -> tuple[Any, ...]:
+    return request.model, request.input_tokens, request.output_tokens
+
+
+def _agree(one: Request, other: Request) -> bool:
+    """No figure that both know differs."""
+    for name in ("cache_read_tokens", "cache_write_tokens", "nano_aiu"):
+        first, second = getattr(one, name), getattr(other, name)
+        if first is not None and second is not None and first != second:
+            return False
+    return True
+
+
+def _end(request: Request) -> int:
+    return (request.started_ms or 0) + (request.duration_ms or 0)
+
+
+class _Shutdowns:
+    """The totals an agent wrote at the end of its runs, folded into one total per model."""
+
+    def __init__(self, counters: list[Counter], messages: list[Request]) -> None:
+        groups: dict[str, list[Counter]] = {}
+        for counter in counters:
+            if counter.scope in ("session", "agent"):
+                groups.setdefault(f"{counter.path}:{counter.group}", []).append(counter)
+        self.groups = sorted(groups.values(), key=lambda group: group[0].at_ms or 0)
+        self.unsure = False
+        self.path = self.groups[0][0].path if self.groups else ""
+        self.epochs = self._epochs(messages)
+
+    def _epochs(self, messages: list[Request]) -> list[list[Counter]]:
+        """The groups whose sum is the total: the last one of each cumulative series."""
+        result: list[list[Counter]] = []
+        for group in self.groups:
+            if result and self._continues(result[-1], group, messages):
+                result[-1] = group
+            else:
+                result.append(group)
+        return result
+
+    def _continues(
+        self, before: list[Counter], after: list[Counter], messages: list[Request]
+    ) -> bool:
+        """Does ``after`` include ``before``? The agents do not say; their numbers do."""
+        earlier, later = _per_model(before), _per_model(after)
+        for model, row in earlier.items():
+            twin = later.get(model)
+            if twin is None:
+                return False
+            for name in ("requests", *TOKENS, "nano_aiu"):
+                old, new = getattr(row, name), getattr(twin, name)
+                if old is not None and (new is None or new < old):
+                    return False
+        past = sum(row.output_tokens or 0 for row in earlier.values())
+        now = sum(row.output_tokens or 0 for row in later.values())
+        begin, end = after[0].since_ms, after[0].at_ms
+        outputs = [
+            message.output_tokens
+            for message in messages
+            if message.output_tokens is not None
+            and message.started_ms is not None
+            and (begin is None or message.started_ms >= begin)
+            and (end is None or message.started_ms <= end)
+        ]
+        if not outputs or not past:
+            return True
+        if sum(outputs) == now:
+            return False
+        if past + sum(outputs) != now:
+            self.unsure = True
+        return True
+
+    def covers(self, at_ms: int | None) -> bool:
+        """Is what happened at this moment inside a run whose totals were written?"""
+        return any(
+            at_ms is None
+            or ((group[0].since_ms or 0) <= at_ms and at_ms <= (group[0].at_ms or at_ms))
+            for group in self.groups
+        )
+
+    def nano(self) -> int | None:
+        """The total amount by these counters alone."""
+        amounts = [amount for group in self.epochs if (amount := _group_nano(group)) is not None]
+        return sum(amounts) if amounts else None
+
+    def rest(self, requests: list[Request], foreign: Iterable[Request]) -> list[Counter]:
+        """What the totals per model know beyond ``requests`` (and copied ones of the file)."""
+        totals: dict[str, Counter] = {}
+        for group in self.epochs:
+            for model, row in _per_model(group).items():
+                totals[model] = row if model not in totals else _added(totals[model], row)
+        known = _sums([r for r in requests if r.surface != "background"], foreign)
+        result = []
+        for model, total in totals.items():
+            have = known.pop(model, None)
+            left = _minus(total, have)
+            if left:
+                result += self._by_agent(model, total) if have is None else [left]
+        return result
+
+    def _by_agent(self, model: str, total: Counter) -> list[Counter]:
+        """``total`` split by subagent where the agent wrote it that way and the sums agree."""
+        rows = [
+            row
+            for group in self.epochs
+            for row in group
+            if row.scope == "agent" and row.model == model
+        ]
+        for name in ("requests", "nano_aiu", *TOKENS):
+            if sum(getattr(row, name) or 0 for row in rows) != (getattr(total, name) or 0):
+                return [total]
+        return [row for row in rows if row.requests or row.input_tokens or row.nano_aiu]
+
+
+def _per_model(group: list[Counter]) -> dict[str, Counter]:
+    return {row.model: row for row in group if row.scope == "session" and row.model is not None}
+
+
+def _group_nano(group: list[Counter]) -> int | None:
+    amounts = [row.nano_aiu for row in _per_model(group).values() if row.nano_aiu is not None]
+    stated = [row.nano_aiu for row in group if row.scope == "session" and row.model is None]
+    sums = [amount for amount in (*stated, sum(amounts) if amounts else None) if amount is not None]
+    return max(sums) if sums else None
+
+
+def _added(one: Counter, other: Counter) -> Counter:
+    sums: dict[str, Any] = {
+        name: (getattr(one, name) or 0) + (getattr(other, name) or 0)
+        if getattr(one, name) is not None or getattr(other, name) is not None
+        else None
+        for name in ("requests", "nano_aiu", *TOKENS)
+    }
+    return other._replace(**sums)
+
+
+def _sums(
+    requests: Iterable[Request], foreign: Iterable[Request]
+) -> dict[str | None, dict[str, int]]:
+    result: dict[str | None, dict[str, int]] = {}
+    for request in (*requests, *foreign):
+        if request.weak:
+            continue
+        row = result.setdefault(request.model, dict.fromkeys(("requests", "nano_aiu", *TOKENS), 0))
+        row["requests"] += request.status == "ok"
+        for name in ("nano_aiu", *TOKENS):
+            row[name] += getattr(request, name) or 0
+    return result
+
+
+def _minus(total: Counter, known: dict[str, int] | None) -> Counter | None:
+    """``total`` less what is known; None when nothing is left."""
+    if known is None:
+        return total if any((total.requests, total.nano_aiu, total.input_tokens)) else None
+    left: dict[str, Any] = {
+        name: None if getattr(total, name) is None else max(0, getattr(total, name) - known[name])
+        for name in ("requests", "nano_aiu", *TOKENS)
+    }
+    if not (left["nano_aiu"] or left["input_tokens"] or left["output_tokens"]):
+        return None
+    if left["nano_aiu"] == 0 and total.nano_aiu:
+        # every credit is accounted for: the rest of the tokens costs nothing more
+        return None
+    return total._replace(**left)
+
+
+def _leftover(
+    requests: list[Request], weak: list[Request], shutdowns: _Shutdowns, counters: list[Counter]
+) -> tuple[list[Request], int]:
+    """Calls that only a message proves, and how many of them a running total covers.
+
+    The former are requests of unknown amount. Those that a running total covers stay
+    ``weak``: their amount is known, though not one by one.
+    """
+    keys = {request.key for request in requests}
+    keys.update(request.link for request in requests if request.link)
+    pool: dict[int | None, list[Request]] = {}
+    for request in requests:
+        if request.source in ("database", "usage-record"):
+            pool.setdefault(request.output_tokens, []).append(request)
+    anything = [request for rows in pool.values() for request in rows]
+    taken: set[str] = set()
+    checked = max((c.at_ms or 0 for c in counters if c.scope == "total" and c.nano_aiu), default=0)
+    result: dict[str, Request] = {}
+    covered = 0
+    for message in sorted(weak, key=lambda message: message.started_ms or 0):
+        if message.link in keys or message.key in result:
+            continue
+        known = message.output_tokens
+        twin = _nearest(message, anything if known is None else pool.get(known, []), taken)
+        if twin:
+            taken.add(twin.key)
+            continue
+        if shutdowns.covers(message.started_ms):
+            continue
+        stays = (message.started_ms or 0) <= checked
+        covered += stays
+        result[message.key] = message._replace(weak=stays)
+    return list(result.values()), covered
+
+
+def _nearest(message: Request, candidates: list[Request], taken: set[str]) -> Request | None:
+    best, distance = None, _NEAR_MS
+    for request in candidates:
+        if request.key in taken:
+            continue
+        if request.model and message.model and request.model != message.model:
+            continue
+        away = abs(_end(request) - (message.started_ms or 0))
+        if away <= distance:
+            best, distance = request, away
+    return best
+
+
+def _turns_rest(counters: list[Counter], requests: list[Request]) -> list[Counter]:
+    """What the figures of turns know beyond the calls made in them."""
+    turns = sorted(
+        (c for c in counters if c.scope == "turn" and not c.copied), key=lambda c: c.since_ms or 0
+    )
+    if not turns:
+        return []
+    spans = _spans(turns)
+    inside: list[list[Request]] = [[] for _ in turns]
+    outside = 0
+    for request in requests:
+        if request.surface in _NOT_IN_TURNS:
+            continue
+        at = _span_of(spans, request.started_ms)
+        if at is None:
+            outside += request.nano_aiu or 0
+        else:
+            inside[at].append(request)
+    rows = []
+    for turn, calls in zip(turns, inside, strict=True):
+        known = sum(call.nano_aiu or 0 for call in calls)
+        output = sum(call.output_tokens or 0 for call in calls if not call.subagent)
+        left_nano = None if turn.nano_aiu is None else max(0, turn.nano_aiu - known)
+        left_output = None if turn.output_tokens is None else max(0, turn.output_tokens - output)
+        if left_nano or (left_nano is None and left_output and not calls):
+            rows.append(turn._replace(nano_aiu=left_nano, output_tokens=left_output))
+    # calls outside all turns: of removed turns, or of these turns by another machine's clock
+    for position in range(len(rows) - 1, -1, -1):
+        cut = min(outside, rows[position].nano_aiu or 0)
+        if cut:
+            outside -= cut
+            rows[position] = rows[position]._replace(nano_aiu=(rows[position].nano_aiu or 0) - cut)
+    return [row for row in rows if row.nano_aiu != 0]
+
+
+def _spans(turns: list[Counter]) -> list[tuple[int, int]]:
+    result = []
+    for turn, following in zip(turns, [*turns[1:], None], strict=True):
+        begin = turn.since_ms or 0
+        end = following.since_ms if following and following.since_ms else 1 << 62
+        if turn.at_ms is not None:
+            end = min(end, turn.at_ms + _SLACK_MS)
+        result.append((begin, end))
+    return result
+
+
+def _span_of(spans: list[tuple[int, int]], at_ms: int | None) -> int | None:
+    from bisect import bisect_right
+
+    if at_ms is None:
+        return None
+    position = bisect_right(spans, (at_ms, 1 << 62)) - 1
+    return position if position >= 0 and at_ms < spans[position][1] else None
+
+
+def _total_rest(
+    counters: list[Counter],
+    shutdowns: _Shutdowns,
+    requests: list[Request],
+    foreign: Iterable[Request],
+    rest: list[Counter],
+) -> list[Counter]:
+    """What the running totals of the whole session know beyond everything else."""
+    totals = [c for c in counters if c.scope == "total" and c.nano_aiu is not None]
+    stated = shutdowns.nano()
+    best = max(totals, key=lambda c: c.nano_aiu or 0, default=None)
+    if stated is not None and (best is None or stated >= (best.nano_aiu or 0)):
+        group = shutdowns.epochs[-1]
+        best = next((row for row in group if row.model is None), group[0])._replace(nano_aiu=stated)
+    if best is None or best.nano_aiu is None:
+        return []
+    known = sum(r.nano_aiu or 0 for r in requests if r.surface != "background")
+    known += sum(r.nano_aiu or 0 for r in foreign)
+    known += sum(row.nano_aiu or 0 for row in rest)
+    left = best.nano_aiu - known
+    if left <= 0:
+        return []
+    nothing: dict[str, None] = dict.fromkeys(("model", "requests", *TOKENS))
+    return [best._replace(nano_aiu=left, subagent=(), **nothing)]  # type: ignore[arg-type]
+
+
+def _source_totals(
+    said: dict[str, dict[str, int | None]], counters: Iterable[Counter]
+) -> Iterator[SourceTotal]:
+    for source, calls in said.items():
+        amounts = [amount for amount in calls.values() if amount is not None]
+        yield SourceTotal(source, len(calls), sum(amounts) if amounts else None)
+    rows = list(counters)
+    for source in dict.fromkeys(row.source for row in rows):
+        of = [row for row in rows if row.source == source and row.scope != "agent"]
+        if of[0].scope == "turn":
+            amounts = [row.nano_aiu for row in of if row.nano_aiu is not None]
+            yield SourceTotal(source, None, sum(amounts) if amounts else None)
+        elif of[0].scope == "total":
+            yield SourceTotal(source, None, max(row.nano_aiu or 0 for row in of))
+        else:
+            last = of[-1].group
+            group = [row for row in of if row.group == last]
+            counted = [row.requests for row in group if row.requests is not None]
+            yield SourceTotal(source, sum(counted) if counted else None, _group_nano(group))
+
+
+def _unsure(agent: str, session: str | None, path: str) -> Problem:
+    return Problem(
+        "gap", path, None,
+        "it cannot be told whether the totals of the runs include the runs before; "
+        "the larger one is taken, so the amount may be too low",
+        agent, session,
+    )  # fmt: skip
+
+
+def _gap(agent: str, session: str | None, left: list[Request], covered: int) -> Problem:
+    number = len(left) - covered
+    calls = "1 call has" if number == 1 else f"{number} calls have"
+    return Problem(
+        "gap", left[0].path, left[0].offset,
+        f"{calls} no recorded usage: this version writes it only when a run ends cleanly",
+        agent, session,
+    )  # fmt: skip

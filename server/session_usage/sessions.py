@@ -1,0 +1,180 @@
+"""Finds, chooses and loads sessions: where sources, reconciliation and prices meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from session_usage.events import Cursor, Event, Meta, Problem, Request, Source
+from session_usage.places import Places
+from session_usage.providers import ALIASES, Provider, agents, provider_for
+from session_usage.reconcile import Session, merged, reconcile
+
+_HOSTED = ("copilot-vscode", "copilot-cli")
+"""Sessions of the second that run inside the first are one session of the second."""
+
+
+class SessionRef(NamedTuple):
+    """A session that was found, not yet read."""
+
+    agent: str
+    id: str
+    sources: tuple[Source, ...]
+
+    @property
+    def updated_ns(self) -> int:
+        """When its newest file changed."""
+        return max((source.mtime_ns for source in self.sources), default=0)
+
+
+class Library:
+    """All sessions of the chosen agents that these places hold.
+
+    ``agent`` is a name, an alias or ``all``; raises UnknownAgent. Nothing is opened until
+    sessions are loaded. ``problems`` gathers what could not be read, apart from the
+    problems of single sessions.
+    """
+
+    def __init__(self, places: Places, agent: str = "all") -> None:
+        self.places = places
+        self.agent = ALIASES.get(agent, agent)
+        self.providers = {provider.agent: provider for provider in agents(agent)}
+        self.problems: list[Problem] = []
+        self.refs: dict[tuple[str, str], SessionRef] = {}
+        self.shared: list[Source] = []
+        self._find()
+
+    def _find(self) -> None:
+        wanted = dict(self.providers)
+        if any(name in wanted for name in _HOSTED):
+            # which of the two a session belongs to takes both to tell
+            wanted.update((name, provider_for(name)) for name in _HOSTED)
+        found: dict[tuple[str, str], list[Source]] = {}
+        for provider in wanted.values():
+            for source in provider.sources(self.places):
+                if source.session is None:
+                    if source.agent in self.providers:
+                        self.shared.append(source)
+                else:
+                    found.setdefault((source.agent, source.session), []).append(source)
+        host, guest = _HOSTED
+        for agent, session in list(found):
+            if agent == host and (guest, session) in found:
+                found[guest, session] += found.pop((agent, session))
+        self.refs = {
+            key: SessionRef(*key, tuple(sources))
+            for key, sources in found.items()
+            if key[0] in self.providers
+        }
+
+    def provider(self, source: Source) -> Provider:
+        """Who reads this source."""
+        return self.providers.get(source.agent) or provider_for(source.agent)
+
+    def events(self, ref: SessionRef, full: bool = True) -> Iterator[Event]:
+        """Everything the session's own files say."""
+        for source in ref.sources:
+            for event in self.provider(source).read(source, full=full):
+                if source.agent != ref.agent and not isinstance(event, Cursor):
+                    event = event._replace(agent=ref.agent)
+                yield event
+
+    def shared_events(
+        self, session: str | None = None, full: bool = True
+    ) -> dict[tuple[str, str | None], list[Event]]:
+        """What the databases of many sessions say, by session."""
+        result: dict[tuple[str, str | None], list[Event]] = {}
+        for source in self.shared:
+            for event in self.provider(source).read(source, session=session, full=full):
+                if isinstance(event, Cursor):
+                    continue
+                if isinstance(event, Problem) and event.session is None:
+                    self.problems.append(event)
+                else:
+                    result.setdefault((source.agent, event.session), []).append(event)
+        return result
+
+    def load(self, ref: SessionRef, full: bool = True) -> Session:
+        """One session, reconciled from all its sources."""
+        events = list(self.events(ref, full))
+        events += self.shared_events(ref.id, full).get((ref.agent, ref.id), [])
+        return reconcile(ref.agent, ref.id, events)
+
+    def all(self, full: bool = False) -> Iterator[Session]:
+        """Every session, each request of all of them once; the oldest files first.
+
+        Calls of no session come last, as sessions without id.
+        """
+        shared = self.shared_events(full=full)
+        copies: dict[tuple[str, str | None], list[Request]] = {}
+        seen: set[int] = set()
+        for ref in sorted(self.refs.values(), key=lambda ref: ref.updated_ns):
+            key: tuple[str, str | None] = (ref.agent, ref.id)
+            events = list(self.events(ref, full))
+            for event in events:
+                if type(event) is Request and event.session != ref.id:
+                    copies.setdefault((ref.agent, event.session), []).append(event)
+            events += shared.pop(key, [])
+            yield _once(reconcile(ref.agent, ref.id, events), seen)
+        for key in dict.fromkeys([*shared, *copies]):
+            yield from self._left(key, shared.pop(key, []), copies.get(key, []), seen)
+
+    def _left(
+        self,
+        key: tuple[str, str | None],
+        events: list[Event],
+        copies: list[Request],
+        seen: set[int],
+    ) -> Iterator[Session]:
+        """Sessions whose own files are gone, and calls found only in another's file."""
+        agent, session = key
+        ref = self.refs.get((agent, session or ""))
+        if ref is None:
+            found = reconcile(agent, session, [*events, *copies])
+            if found.requests or found.unattributed or events:
+                yield _once(found, seen)
+            return
+        with_copies = reconcile(
+            agent,
+            session,
+            [
+                *self.events(ref, full=False),
+                *self.shared_events(session, full=False).get(key, []),
+                *copies,
+            ],
+        )
+        more = tuple(request for request in with_copies.requests if request.copied)
+        if more:
+            empty = reconcile(agent, session, ())
+            yield _once(empty._replace(meta=with_copies.meta, requests=more), seen)
+
+
+def _once(session: Session, seen: set[int]) -> Session:
+    """``session`` without requests that an earlier session already has."""
+    fresh = []
+    for request in session.requests:
+        mark = hash((request.agent, request.key))
+        if mark not in seen:
+            seen.add(mark)
+            fresh.append(request)
+    if len(fresh) == len(session.requests):
+        return session
+    return session._replace(requests=tuple(fresh))
+
+
+def describe(library: Library, refs: Iterable[SessionRef]) -> Iterator[tuple[SessionRef, Meta]]:
+    """Title, folder and times of sessions from the sources that are cheap to read."""
+    metas: dict[tuple[str, str], list[Meta]] = {}
+    for source in library.shared:
+        provider = library.provider(source)
+        if source.kind in provider.listing:
+            for event in provider.read(source, full=False):
+                if type(event) is Meta:
+                    metas.setdefault((event.agent, event.session), []).append(event)
+    for ref in refs:
+        found = metas.get((ref.agent, ref.id), [])
+        for source in ref.sources:
+            provider = library.provider(source)
+            if source.kind in provider.listing:
+                found += [e for e in provider.read(source, full=False) if type(e) is Meta]
+        yield ref, merged(ref.agent, ref.id, found)
