@@ -151,7 +151,7 @@ def reconcile(agent: str, session: str | None, events: Iterable[Event]) -> Sessi
         tuple(tools.values()),
         tuple(sorted(turns.values(), key=lambda turn: turn.at_ms or 0)),
         tuple(problems),
-        tuple(_source_totals(said, counters.values())),
+        (*_source_totals(said, counters.values()), *_as_vscode_shows(strong, counters, names)),
     )
 
 
@@ -192,7 +192,7 @@ def merged(agent: str, session: str | None, metas: Iterable[Meta]) -> Meta:
 
 def _named(request: Request, names: dict[str, str]) -> Request:
     """Subagents by name where a source knows the name of the id."""
-    if request.subagent and request.subagent[-1] in names:
+    if any(name in names for name in request.subagent):
         path = tuple(names.get(name, name) for name in request.subagent)
         return request._replace(subagent=path)
     return request
@@ -485,21 +485,22 @@ def _nearest(message: Request, candidates: list[Request], taken: set[str]) -> Re
 
 def _turns_rest(counters: list[Counter], requests: list[Request]) -> list[Counter]:
     """What the figures of turns know beyond the calls made in them."""
-    turns = sorted(
-        (c for c in counters if c.scope == "turn" and not c.copied), key=lambda c: c.since_ms or 0
-    )
+    by_key: dict[str, Counter] = {}
+    for counter in sorted(counters, key=lambda counter: not counter.copied):
+        if counter.scope == "turn":
+            by_key[counter.key] = counter  # the original, else a fork's copy of it
+    turns = sorted(by_key.values(), key=lambda counter: counter.since_ms or 0)
     if not turns:
         return []
     spans = _spans(turns)
     inside: list[list[Request]] = [[] for _ in turns]
-    outside = 0
+    spent = 0
     for request in requests:
         if request.surface in _NOT_IN_TURNS:
             continue
+        spent += request.nano_aiu or 0
         at = _span_of(spans, request.started_ms)
-        if at is None:
-            outside += request.nano_aiu or 0
-        else:
+        if at is not None:
             inside[at].append(request)
     rows = []
     for turn, calls in zip(turns, inside, strict=True):
@@ -509,11 +510,14 @@ def _turns_rest(counters: list[Counter], requests: list[Request]) -> list[Counte
         left_output = None if turn.output_tokens is None else max(0, turn.output_tokens - output)
         if left_nano or (left_nano is None and left_output and not calls):
             rows.append(turn._replace(nano_aiu=left_nano, output_tokens=left_output))
-    # calls outside all turns: of removed turns, or of these turns by another machine's clock
+    # Calls outside the turns are those of removed turns, or of these turns by the clock of
+    # another machine: the chat's sum less the sum of the calls is what can be missing.
+    surplus = sum(row.nano_aiu or 0 for row in rows)
+    surplus -= max(0, sum(turn.nano_aiu or 0 for turn in turns) - spent)
     for position in range(len(rows) - 1, -1, -1):
-        cut = min(outside, rows[position].nano_aiu or 0)
+        cut = min(max(0, surplus), rows[position].nano_aiu or 0)
         if cut:
-            outside -= cut
+            surplus -= cut
             rows[position] = rows[position]._replace(nano_aiu=(rows[position].nano_aiu or 0) - cut)
     return [row for row in rows if row.nano_aiu != 0]
 
@@ -583,6 +587,31 @@ def _source_totals(
             group = [row for row in of if row.group == last]
             counted = [row.requests for row in group if row.requests is not None]
             yield SourceTotal(source, sum(counted) if counted else None, _group_nano(group))
+
+
+def _as_vscode_shows(
+    strong: dict[str, Request], counters: dict[str, Counter], names: dict[str, str]
+) -> Iterator[SourceTotal]:
+    """The two figures that VS Code itself displays, by its own rules.
+
+    "Session Cost" adds up the chat's turns, copied ones of a fork included, removed ones
+    not. The debug panel adds up the log's calls, one per span id, in the main log and the
+    children it names, without titles.
+    """
+    chat = [row for row in counters.values() if row.source == "chat-session"]
+    if chat:
+        turns = sum(row.nano_aiu or 0 for row in chat if row.scope == "turn")
+        running = max((row.nano_aiu or 0 for row in chat if row.scope == "total"), default=0)
+        yield SourceTotal("vscode session cost", None, max(turns, running))
+    panel: dict[str, Request] = {}
+    for request in strong.values():
+        if request.source == "debug-log" and (
+            request.subagent_id is None or request.subagent_id in names
+        ):
+            panel.setdefault(request.link or request.key, request)
+    if panel:
+        amount = sum(request.nano_aiu or 0 for request in panel.values())
+        yield SourceTotal("vscode debug panel", len(panel), amount)
 
 
 def _unsure(agent: str, session: str | None, path: str) -> Problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from session_usage.events import Cursor, Event, Meta, Problem, Request, Source
+from session_usage.events import Counter, Cursor, Event, Meta, Problem, Request, Source
 from session_usage.places import Places
 from session_usage.providers import ALIASES, Provider, agents, provider_for
 from session_usage.reconcile import Session, merged, reconcile
@@ -106,13 +106,13 @@ class Library:
         Calls of no session come last, as sessions without id.
         """
         shared = self.shared_events(full=full)
-        copies: dict[tuple[str, str | None], list[Request]] = {}
+        copies: dict[tuple[str, str | None], list[Event]] = {}
         seen: set[int] = set()
         for ref in sorted(self.refs.values(), key=lambda ref: ref.updated_ns):
             key: tuple[str, str | None] = (ref.agent, ref.id)
             events = list(self.events(ref, full))
             for event in events:
-                if type(event) is Request and event.session != ref.id:
+                if isinstance(event, Request | Counter) and event.session != ref.id:
                     copies.setdefault((ref.agent, event.session), []).append(event)
             events += shared.pop(key, [])
             yield _once(reconcile(ref.agent, ref.id, events), seen)
@@ -123,7 +123,7 @@ class Library:
         self,
         key: tuple[str, str | None],
         events: list[Event],
-        copies: list[Request],
+        copies: list[Event],
         seen: set[int],
     ) -> Iterator[Session]:
         """Sessions whose own files are gone, and calls found only in another's file."""
@@ -144,9 +144,10 @@ class Library:
             ],
         )
         more = tuple(request for request in with_copies.requests if request.copied)
-        if more:
-            empty = reconcile(agent, session, ())
-            yield _once(empty._replace(meta=with_copies.meta, requests=more), seen)
+        rest = tuple(row for row in with_copies.unattributed if row.copied)
+        if more or rest:
+            empty = reconcile(agent, session, ())._replace(meta=with_copies.meta)
+            yield _once(empty._replace(requests=more, unattributed=rest), seen)
 
 
 def _once(session: Session, seen: set[int]) -> Session:
