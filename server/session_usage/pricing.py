@@ -250,7 +250,9 @@ class Prices:
                 if own_key and card.name == "copilot":
                     notes = (*notes, "Copilot's rate taken as list price")
                 found = _Match(rates.in_force(rows, day), notes)
-                if not any(band.late for band in found.bands):
+                late = any(band.late for band in found.bands)
+                # a later card must be better, not merely different
+                if not late and (nearest is None or not notes):
                     return found
                 nearest = nearest or found
             if nearest:
