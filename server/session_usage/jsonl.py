@@ -302,3 +302,11 @@ def instant(value: Any) -> int | None:
         offset = (int(match[9]) * 60 + int(match[10])) * 60
         total -= offset if match[8] == "+" else -offset
     return total * 1000 + int(fraction)
+
+
+def parse_any(data: bytes) -> Any:
+    """Any JSON value; None for what is not JSON."""
+    try:
+        return _loads(data)
+    except ValueError:
+        return None

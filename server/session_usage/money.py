@@ -31,7 +31,8 @@ def nano(value: Any, scale: int = 1) -> int | None:
 
 def half_up(value: Decimal) -> int:
     """The nearest integer, halves away from zero."""
-    return int(value.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    # not quantize(): that raises where the result needs more digits than the context has
+    return int(value.to_integral_value(ROUND_HALF_UP))
 
 
 def divide(numerator: int, denominator: int) -> int:

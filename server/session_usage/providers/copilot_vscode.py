@@ -101,6 +101,8 @@ class CopilotVscode:
             return _catalogue(source, session)
         if source.kind == "index":
             return _index(source, session)
+        if source.kind == "models":
+            return _models(source)
         return _folder(source)
 
 
@@ -142,10 +144,13 @@ def _sessions(folder: str, extension: str, chats: str, seen: set[str]) -> Iterat
 
 def session_folder(folder: str) -> Iterator[Source]:
     """The sources in one folder below ``debug-logs``, ``main.jsonl`` first."""
-    files = [entry for entry in entries(folder) if entry.name.endswith(".jsonl")]
+    found = entries(folder)
+    files = [entry for entry in found if entry.name.endswith(".jsonl")]
     name = os.path.basename(os.path.normpath(folder))
     for entry in sorted(files, key=lambda entry: (entry.name != "main.jsonl", entry.name)):
         yield _source("debug-log", entry.path, name, entry)
+    if files and any(entry.name == "models.json" for entry in found):
+        yield Source(AGENT, "models", os.path.join(folder, "models.json"), name)
 
 
 def _named_by(folder: str) -> str | None:
@@ -637,6 +642,12 @@ def _index(source: Source, session: str | None) -> Iterator[Event]:
                 updated_ms=instant(entry.get("lastMessageDate")),
                 rank=1,
             )
+    yield START
+
+
+def _models(source: Source) -> Iterator[Event]:
+    """Where Copilot's price list of that day lies: opened only when a price is needed."""
+    yield Meta(AGENT, source.session or "", source.path, facts=(("models_json", source.path),))
     yield START
 
 

@@ -1,0 +1,121 @@
+"""Folding: requests and remainders of counters into one row of counts, tokens and money."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from session_usage.events import BASES, COPILOT, UNKNOWN, Counter, Request
+
+_STRENGTH = {basis: strength for strength, basis in enumerate(BASES)}
+
+
+class Tally:
+    """One row of a report. Token counts and amounts are None until something is known.
+
+    ``nano_aiu`` is the whole known amount, ``unattributed`` included; ``copilot_nano_aiu``
+    the part that draws on Copilot credits. ``basis`` is that of the weakest amount in the
+    sum (RULES R13); requests of unknown amount are not in it but in ``unknown_requests``.
+    """
+
+    __slots__ = (
+        "basis_rank",
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "copilot_nano_aiu",
+        "failed_requests",
+        "input_tokens",
+        "nano_aiu",
+        "output_tokens",
+        "reasoning_tokens",
+        "requests",
+        "sessions",
+        "tool_calls",
+        "unattributed_nano_aiu",
+        "unknown_requests",
+    )
+
+    def __init__(self) -> None:
+        self.sessions = 0
+        self.requests = 0
+        self.failed_requests = 0
+        self.unknown_requests = 0
+        self.tool_calls = 0
+        self.input_tokens: int | None = None
+        self.cache_read_tokens: int | None = None
+        self.cache_write_tokens: int | None = None
+        self.output_tokens: int | None = None
+        self.reasoning_tokens: int | None = None
+        self.nano_aiu: int | None = None
+        self.copilot_nano_aiu: int | None = None
+        self.unattributed_nano_aiu: int | None = None
+        self.basis_rank = -1
+
+    @property
+    def basis(self) -> str:
+        """The weakest basis in the sum; ``unknown`` when nothing is known."""
+        return BASES[self.basis_rank] if self.basis_rank >= 0 else UNKNOWN
+
+    def add(self, usage: Request | Counter, amount: int | None, basis: str, billing: str) -> None:
+        """Counts one request or one remainder with its amount (None: unknown)."""
+        if type(usage) is Request:
+            self.requests += 1
+            if usage.status != "ok":
+                self.failed_requests += 1
+            if amount is None and not usage.weak:
+                self.unknown_requests += 1
+        elif usage.requests:
+            self.requests += usage.requests
+            if amount is None:
+                self.unknown_requests += usage.requests
+        count = usage.input_tokens
+        if count is not None:
+            self.input_tokens = (self.input_tokens or 0) + count
+        count = usage.cache_read_tokens
+        if count is not None:
+            self.cache_read_tokens = (self.cache_read_tokens or 0) + count
+        count = usage.cache_write_tokens
+        if count is not None:
+            self.cache_write_tokens = (self.cache_write_tokens or 0) + count
+        count = usage.output_tokens
+        if count is not None:
+            self.output_tokens = (self.output_tokens or 0) + count
+        count = usage.reasoning_tokens
+        if count is not None:
+            self.reasoning_tokens = (self.reasoning_tokens or 0) + count
+        if amount is None:
+            return
+        self.nano_aiu = (self.nano_aiu or 0) + amount
+        if billing == COPILOT:
+            self.copilot_nano_aiu = (self.copilot_nano_aiu or 0) + amount
+        if type(usage) is Counter:
+            self.unattributed_nano_aiu = (self.unattributed_nano_aiu or 0) + amount
+        rank = _STRENGTH[basis]
+        if rank > self.basis_rank:
+            self.basis_rank = rank
+
+    def wire(self) -> dict[str, Any]:
+        """The row as JSON fields."""
+        return {
+            "sessions": self.sessions,
+            "requests": self.requests,
+            "failedRequests": self.failed_requests,
+            "unknownRequests": self.unknown_requests,
+            "inputTokens": self.input_tokens,
+            "cacheReadTokens": self.cache_read_tokens,
+            "cacheWriteTokens": self.cache_write_tokens,
+            "outputTokens": self.output_tokens,
+            "reasoningTokens": self.reasoning_tokens,
+            "cacheHitRate": hit_rate(self.cache_read_tokens, self.input_tokens),
+            "nanoAiu": self.nano_aiu,
+            "copilotNanoAiu": self.copilot_nano_aiu,
+            "unattributedNanoAiu": self.unattributed_nano_aiu,
+            "basis": self.basis,
+            "usd": None if self.nano_aiu is None else self.nano_aiu / 100_000_000_000,
+        }
+
+
+def hit_rate(read: int | None, prompt: int | None) -> float | None:
+    """Share of the prompt that came from the cache, 0 to 1; None when it is not known."""
+    if read is None or not prompt:
+        return None
+    return min(1.0, round(read / prompt, 6))
