@@ -84,7 +84,8 @@ class Zone:
 def amounts(session: Session, prices: Prices) -> Iterator[Amount]:
     """Every request and every remainder of ``session``, priced."""
     local = dict(session.meta.facts).get("models_json")
-    for usage in (*session.requests, *session.unattributed):
+    usages: tuple[Usage, ...] = (*session.requests, *session.unattributed)
+    for usage in usages:
         quote = prices.quote(usage)
         if local and quote.basis == UNKNOWN and usage.input_tokens is not None:
             quote = _local_prices(prices, local).quote(usage)

@@ -57,7 +57,7 @@ class Tally:
 
     def add(self, usage: Request | Counter, amount: int | None, basis: str, billing: str) -> None:
         """Counts one request or one remainder with its amount (None: unknown)."""
-        if type(usage) is Request:
+        if isinstance(usage, Request):
             self.requests += 1
             if usage.status != "ok":
                 self.failed_requests += 1
@@ -87,7 +87,7 @@ class Tally:
         self.nano_aiu = (self.nano_aiu or 0) + amount
         if billing == COPILOT:
             self.copilot_nano_aiu = (self.copilot_nano_aiu or 0) + amount
-        if type(usage) is Counter:
+        if isinstance(usage, Counter):
             self.unattributed_nano_aiu = (self.unattributed_nano_aiu or 0) + amount
         rank = _STRENGTH[basis]
         if rank > self.basis_rank:
