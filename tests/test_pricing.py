@@ -391,6 +391,7 @@ def test_D6_the_longest_name_wins_and_says_so():
         ("zeta-5x", None, None),
         ("zeta-50", None, None),
         ("zeta-5-70b", None, None),
+        ("zeta-5:free", None, None),
         ("zeta", None, None),
     ]:
         got = quote(own, model)
@@ -886,3 +887,10 @@ def test_the_compiled_file_says_what_the_tables_say(compiled):
     rows = [rate for group in tables.bundle(str(compiled)).copilot.groups() for rate in group]
     source = tables.parse(CARD, "x")[2]
     assert sorted(map(repr, (r[2:] for r in rows))) == sorted(map(repr, (r[2:] for r in source)))
+
+
+def test_a_build_in_the_source_tree_is_not_stale():
+    if not Path(tables.COMPILED).exists():
+        pytest.skip("nothing was built here")
+    document = json.loads(Path(tables.COMPILED).read_text("utf-8"))
+    assert document["cards"][0] == tables.compile_copilot()["cards"][0]

@@ -49,6 +49,7 @@ class _Match(NamedTuple):
     notes: tuple[str, ...]
 
 
+@functools.lru_cache(maxsize=4096)
 def is_utility(model: str | None) -> bool:
     """True for the models that Copilot does not bill unless a request's log says otherwise."""
     text = rates.key(model or "")

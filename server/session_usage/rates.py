@@ -11,6 +11,7 @@ is ever overwritten, so that an old session keeps its old price (RULES R9).
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -53,10 +54,12 @@ _CLOUD = re.compile(
 _TAIL = re.compile(
     r"(?:-v\d+:\d+|[-@](?:20\d{6}|20\d\d-\d\d-\d\d)|[-@](?:latest|default)|-1m|-fast-mode)$"
 )
-# what may not follow a prefix: a further version part (gpt-5 | -4) or a size (gemma-4 | -26b)
-_OTHER_MODEL = re.compile(r"[-.:@](?:\d{1,2}(?!\d)|\d+b(?![a-z]))")
+# what may not follow a prefix: a further version part (gpt-5 | -4), a size (gemma-4 | -26b),
+# a reseller's free variant (deepseek-chat | :free)
+_OTHER_MODEL = re.compile(r"[-.:@](?:\d{1,2}(?!\d)|\d+b(?![a-z])|free$)")
 
 
+@functools.lru_cache(maxsize=4096)
 def key(name: str) -> str:
     """The one spelling of a model's name, whoever wrote it; "" when there is none.
 
