@@ -179,12 +179,12 @@ def test_R8_unknown_models_have_no_amount(prices, model, billing):
     [
         ("gpt-5.6-luna", "2026-07-10", 2.00, None),
         ("gpt-5.6-luna", "2026-07-29", 2.00, None),
-        ("gpt-5.6-luna", "2026-07-30", 2.00, "rate of 2026-07-29"),
+        ("gpt-5.6-luna", "2026-07-30", 2.00, None),
         ("gpt-5.6-luna", "2026-07-31", 0.40, None),
         ("gpt-5.6-luna", "2026-08-04", 0.40, None),
         ("gpt-5.6-sol", "2026-08-24", 4.00, None),
-        ("gpt-5.6-sol", "2026-08-26", 4.00, "rate of 2026-08-24"),
-        ("gpt-5.6-sol", "2026-09-10", 8.00, "rate of 2026-09-11"),
+        ("gpt-5.6-sol", "2026-08-26", 4.00, None),
+        ("gpt-5.6-sol", "2026-09-10", 4.00, None),
         ("gpt-5.6-sol", "2026-06-20", 10.00, "rate of 2026-07-10"),
         ("gemini-3.6-flash", "2026-08-13", 1.50, None),
         ("gemini-3.6-flash", "2026-08-14", 0.75, None),
@@ -206,7 +206,7 @@ def test_R9_the_rate_of_the_day_or_the_nearest_one(prices, model, day, usd, late
     assert got.basis == ("estimated" if late else "priced")
 
 
-def test_R9_a_gap_between_equal_rates_is_no_gap():
+def test_R9_a_rate_holds_until_the_next_one_that_differs():
     row = {"model": "m", "input": "1", "output": "2"}
     own = _own(
         [

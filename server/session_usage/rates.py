@@ -149,8 +149,8 @@ def _order(rate: Rate) -> tuple[Any, ...]:
 def on(rates: list[Rate], day: str | None) -> tuple[Rate | None, str | None]:
     """The row in force on ``day`` among rows for one model, tier and prompt (RULES R9).
 
-    The second value names the day of the rate where none was published for ``day`` itself:
-    before the first row, after the last was retired, in a gap between two that differ.
+    A row holds until the next one that differs. The second value names the day of the rate
+    where none was published for ``day``: before the first row, after the last was retired.
     """
     if not rates:
         return None, None
@@ -168,12 +168,7 @@ def on(rates: list[Rate], day: str | None) -> tuple[Rate | None, str | None]:
         # still on the card when it was last looked at: it holds until a newer card says else
         open_ended = now.checked is not None and now.last_seen >= now.checked
         return now, None if open_ended else f"rate of {now.last_seen}"
-    then = after[0]
-    if then[5:10] == now[5:10]:
-        return now, None
-    if _days(str(then.first_seen)) - _days(day) < _days(day) - _days(now.last_seen):
-        return then, f"rate of {then.first_seen}"
-    return now, f"rate of {now.last_seen}"
+    return now, None
 
 
 class Band(NamedTuple):
@@ -207,9 +202,3 @@ def band(bands: list[Band], prompt: int) -> Band | None:
 
 def _serves(rate: Rate, prompt: int) -> bool:
     return rate.low <= prompt and (rate.high is None or prompt <= rate.high)
-
-
-def _days(iso: str) -> int:
-    from datetime import date
-
-    return date.fromisoformat(iso).toordinal()
