@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from session_usage.errors import BadPattern, SessionNotFound, UsageError
 from session_usage.events import Counter, Cursor, Event, Meta, Problem, Request, Source
 from session_usage.places import Places
 from session_usage.providers import ALIASES, Provider, agents, provider_for
@@ -163,19 +165,129 @@ def _once(session: Session, seen: set[int]) -> Session:
     return session._replace(requests=tuple(fresh))
 
 
-def describe(library: Library, refs: Iterable[SessionRef]) -> Iterator[tuple[SessionRef, Meta]]:
-    """Title, folder and times of sessions from the sources that are cheap to read."""
+class Listed(NamedTuple):
+    """A session as it appears in a list: nothing of its requests is known yet."""
+
+    ref: SessionRef
+    meta: Meta
+
+    @property
+    def updated_ms(self) -> int:
+        """Last sign of life: its newest file or what a catalogue says, epoch milliseconds."""
+        return max(self.ref.updated_ns // 1_000_000, self.meta.updated_ms or 0)
+
+
+def listed(library: Library) -> list[Listed]:
+    """Every session, the newest first, from the sources that are cheap to read.
+
+    Sessions that only a catalogue remembers (their own files are gone) are in it too.
+    """
     metas: dict[tuple[str, str], list[Meta]] = {}
     for source in library.shared:
         provider = library.provider(source)
         if source.kind in provider.listing:
             for event in provider.read(source, full=False):
-                if type(event) is Meta:
+                if isinstance(event, Meta):
                     metas.setdefault((event.agent, event.session), []).append(event)
-    for ref in refs:
-        found = metas.get((ref.agent, ref.id), [])
+                elif isinstance(event, Problem):
+                    library.problems.append(event)
+    result = []
+    for key, ref in library.refs.items():
+        found = metas.pop(key, [])
         for source in ref.sources:
             provider = library.provider(source)
             if source.kind in provider.listing:
-                found += [e for e in provider.read(source, full=False) if type(e) is Meta]
-        yield ref, merged(ref.agent, ref.id, found)
+                found += [e for e in provider.read(source, full=False) if isinstance(e, Meta)]
+        result.append(Listed(ref, merged(ref.agent, ref.id, found)))
+    for (agent, session), found in metas.items():
+        result.append(Listed(SessionRef(agent, session, ()), merged(agent, session, found)))
+    result.sort(key=lambda item: (item.updated_ms, item.ref.id), reverse=True)
+    return result
+
+
+def chosen(
+    items: Iterable[Listed],
+    *,
+    text: str | None = None,
+    pattern: str | None = None,
+    workspace: str | None = None,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+) -> list[Listed]:
+    """The sessions that fit every filter given.
+
+    ``text`` is looked for in title and id, ``workspace`` in folder and repository, both
+    without regard to case; ``pattern`` is a regular expression for title or id (BadPattern
+    if it does not compile). The times bound the last sign of life, half-open.
+    """
+    fits = _pattern(pattern)
+    result = []
+    for item in items:
+        title = item.meta.title or ""
+        if text and text.casefold() not in title.casefold() and text not in item.ref.id:
+            continue
+        if fits and not (fits(title) or fits(item.ref.id)):
+            continue
+        if workspace and not _in_workspace(item.meta, workspace):
+            continue
+        if since_ms is not None and item.updated_ms < since_ms:
+            continue
+        if until_ms is not None and (item.meta.created_ms or item.updated_ms) >= until_ms:
+            continue
+        result.append(item)
+    return result
+
+
+def _pattern(pattern: str | None) -> Callable[[str], object] | None:
+    if not pattern:
+        return None
+    import re
+
+    try:
+        return re.compile(pattern, re.IGNORECASE).search
+    except re.error as error:
+        raise BadPattern(f"bad regular expression {pattern!r}: {error}") from None
+
+
+def _in_workspace(meta: Meta, wanted: str) -> bool:
+    folded = wanted.casefold().rstrip("/\\")
+    return any(folded in name.casefold() for name in (meta.workspace, meta.project) if name)
+
+
+def find(library: Library, name: str) -> SessionRef:
+    """The session with this id (or an unambiguous beginning of one), or at this path.
+
+    Raises UsageError when the path is missing or no session and when several sessions fit,
+    SessionNotFound when no session has this id.
+    """
+    if os.sep in name or "/" in name or os.path.exists(name):
+        return _at_path(library, name)
+    keys = [key for key in library.refs if key[1] == name]
+    if not keys and len(name) >= 4:
+        keys = [key for key in library.refs if key[1].startswith(name)]
+    if len(keys) > 1:
+        several = ", ".join(f"{session} ({agent})" for agent, session in keys[:5])
+        raise UsageError(f"{name!r} fits several sessions: {several}; write more of the id")
+    if keys:
+        return library.refs[keys[0]]
+    for item in listed(library):
+        if item.ref.id == name:
+            return item.ref
+    raise SessionNotFound(f"no session {name!r}; `session-usage list` shows what there is")
+
+
+def _at_path(library: Library, name: str) -> SessionRef:
+    if not os.path.exists(name):
+        raise UsageError(f"no such file or folder: {name}")
+    path = os.path.realpath(name)
+    for ref in library.refs.values():
+        for source in ref.sources:
+            real = os.path.realpath(source.path)
+            if source.session == ref.id and source.kind not in library.provider(source).listing:
+                if real == path or os.path.dirname(real) == path:
+                    return ref
+    for provider in library.providers.values():
+        sources = tuple(provider.at(path))
+        if sources:
+            return SessionRef(provider.agent, sources[0].session or "", sources)
+    raise UsageError(f"no session of a known agent at {name}")

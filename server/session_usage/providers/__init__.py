@@ -12,11 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from session_usage.errors import UnknownAgent
 from session_usage.events import START, Cursor, Event, Source
 from session_usage.places import Places
+
+
+class Switch(NamedTuple):
+    """A setting of the agent that makes it write a source."""
+
+    kind: str
+    """The kind of source it switches on; none of them found means that it is off."""
+    setting: str
+    gives: str
+    """What the source tells that others do not, for a person."""
 
 
 class Provider(Protocol):
@@ -30,9 +40,18 @@ class Provider(Protocol):
     """Kinds of sources that are cheap to read and say what a session is called and where."""
     growing: frozenset[str]
     """Kinds of sources that are only appended to: reading may go on from a cursor."""
+    switches: tuple[Switch, ...]
+    """What of its logging a user can switch on."""
 
     def sources(self, places: Places) -> Iterator[Source]:
         """Every source on this machine, found by listing folders; none is opened."""
+        ...
+
+    def at(self, path: str) -> Iterator[Source]:
+        """The sources of the one session at ``path``, wherever that is; none if it is not ours.
+
+        ``path`` is a session's folder or its main file; its first bytes may be looked at.
+        """
         ...
 
     def read(

@@ -21,6 +21,7 @@ With the user's own key (BYOK) no amount is written; counters print 0, which mea
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -72,6 +73,7 @@ class CopilotCli:
     label = "GitHub Copilot CLI"
     listing = frozenset({"workspace", "catalogue"})
     growing = frozenset({"journal", "database", "host-usage"})
+    switches = ()
 
     def sources(self, places: Places) -> Iterator[Source]:
         for home in places.only(AGENT) or (places.copilot_home(),):
@@ -80,6 +82,13 @@ class CopilotCli:
             for entry in entries(places.join(user_data, "User", "agentHostUsage")):
                 if entry.name.endswith(".jsonl"):
                     yield _source("host-usage", entry.path, entry.name[:-6])
+
+    def at(self, path: str) -> Iterator[Source]:
+        if os.path.isdir(path):
+            yield from session_folder(path)
+        elif path.endswith(".jsonl") and _looks_like_journal(path):
+            folder = os.path.basename(os.path.dirname(path))
+            yield _source("journal", path, folder)
 
     def read(
         self, source: Source, at: Cursor = START, *, session: str | None = None, full: bool = True
@@ -115,11 +124,20 @@ def _home(places: Places, home: str) -> Iterator[Source]:
 def session_folder(folder: str) -> Iterator[Source]:
     """The sources in one folder below ``session-state``; none when it is no session."""
     files = {entry.name: entry.path for entry in entries(folder)}
-    name = re.split(r"[/\\]", folder.rstrip("/\\"))[-1]
+    name = os.path.basename(os.path.normpath(folder))
     if "workspace.yaml" in files:
         yield _source("workspace", files["workspace.yaml"], name)
     if "events.jsonl" in files:
         yield _source("journal", files["events.jsonl"], name)
+
+
+def _looks_like_journal(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(1 << 16)
+    except OSError:
+        return False
+    return b'"session.start"' in head or (b'"type":' in head and b'"data":' in head)
 
 
 class _State:

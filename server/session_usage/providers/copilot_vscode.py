@@ -41,6 +41,7 @@ from session_usage.events import (
 from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
 from session_usage.money import NANO_PER_CREDIT, nano
 from session_usage.places import Places, entries, stamp, subfolders
+from session_usage.providers import Switch
 
 AGENT = "copilot-vscode"
 
@@ -64,6 +65,18 @@ class CopilotVscode:
     label = "GitHub Copilot Chat in VS Code"
     listing = frozenset({"folder", "index", "catalogue"})
     growing = frozenset({"debug-log"})
+    switches = (
+        Switch(
+            "debug-log",
+            "github.copilot.chat.agentDebugLog.fileLogging.enabled",
+            "every model call with its tokens and its bill, live",
+        ),
+        Switch(
+            "span-store",
+            "github.copilot.chat.otel.dbSpanExporter.enabled",
+            "background calls such as titles, cache writes and reasoning tokens",
+        ),
+    )
 
     def sources(self, places: Places) -> Iterator[Source]:
         seen: set[str] = set()
@@ -88,6 +101,17 @@ class CopilotVscode:
                 if stamp(path)[0]:
                     yield _source(kind, path, None)
 
+    def at(self, path: str) -> Iterator[Source]:
+        if os.path.isdir(path):
+            yield from session_folder(path)
+            return
+        name = os.path.basename(path)
+        kind = _looks_like(path) if name.endswith((".jsonl", ".json")) else None
+        if kind == "debug-log":
+            yield from session_folder(os.path.dirname(path))
+        elif kind:
+            yield _source(kind, path, name.rpartition(".")[0])
+
     def read(
         self, source: Source, at: Cursor = START, *, session: str | None = None, full: bool = True
     ) -> Iterator[Event]:
@@ -107,6 +131,19 @@ class CopilotVscode:
 
 
 PROVIDER = CopilotVscode()
+
+
+def _looks_like(path: str) -> str | None:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(1 << 16)
+    except OSError:
+        return None
+    if b'"attrs"' in head and b'"type"' in head:
+        return "debug-log"
+    if b'"kind":0' in head or (b'"requests"' in head and b'"responderUsername"' in head):
+        return "chat-session"
+    return None
 
 
 def _source(kind: str, path: str, session: str | None, entry: Any = None) -> Source:
