@@ -283,9 +283,10 @@ def _at_path(library: Library, name: str) -> SessionRef:
     for ref in library.refs.values():
         for source in ref.sources:
             real = os.path.realpath(source.path)
-            if source.session == ref.id and source.kind not in library.provider(source).listing:
-                if real == path or os.path.dirname(real) == path:
-                    return ref
+            if source.kind in library.provider(source).listing:
+                continue
+            if path in (real, os.path.dirname(real)):
+                return ref
     for provider in library.providers.values():
         sources = tuple(provider.at(path))
         if sources:

@@ -22,6 +22,7 @@ class Tally:
         "cache_read_tokens",
         "cache_write_tokens",
         "copilot_nano_aiu",
+        "copilot_seen",
         "failed_requests",
         "input_tokens",
         "nano_aiu",
@@ -31,6 +32,7 @@ class Tally:
         "sessions",
         "tool_calls",
         "unattributed_nano_aiu",
+        "unattributed_seen",
         "unknown_requests",
     )
 
@@ -48,6 +50,8 @@ class Tally:
         self.nano_aiu: int | None = None
         self.copilot_nano_aiu: int | None = None
         self.unattributed_nano_aiu: int | None = None
+        self.copilot_seen = False
+        self.unattributed_seen = False
         self.basis_rank = -1
 
     @property
@@ -63,10 +67,13 @@ class Tally:
                 self.failed_requests += 1
             if amount is None and not usage.weak:
                 self.unknown_requests += 1
-        elif usage.requests:
-            self.requests += usage.requests
+        else:
+            self.unattributed_seen = True
+            self.requests += usage.requests or 0
             if amount is None:
-                self.unknown_requests += usage.requests
+                self.unknown_requests += usage.requests or 0
+        if billing == COPILOT:
+            self.copilot_seen = True
         count = usage.input_tokens
         if count is not None:
             self.input_tokens = (self.input_tokens or 0) + count
@@ -93,6 +100,10 @@ class Tally:
         if rank > self.basis_rank:
             self.basis_rank = rank
 
+    def _part(self, amount: int | None, seen: bool) -> int | None:
+        """A part of the amount: 0 when it is known that nothing belongs to it."""
+        return 0 if amount is None and not seen and self.nano_aiu is not None else amount
+
     def wire(self) -> dict[str, Any]:
         """The row as JSON fields."""
         return {
@@ -107,8 +118,8 @@ class Tally:
             "reasoningTokens": self.reasoning_tokens,
             "cacheHitRate": hit_rate(self.cache_read_tokens, self.input_tokens),
             "nanoAiu": self.nano_aiu,
-            "copilotNanoAiu": self.copilot_nano_aiu,
-            "unattributedNanoAiu": self.unattributed_nano_aiu,
+            "copilotNanoAiu": self._part(self.copilot_nano_aiu, self.copilot_seen),
+            "unattributedNanoAiu": self._part(self.unattributed_nano_aiu, self.unattributed_seen),
             "basis": self.basis,
             "usd": None if self.nano_aiu is None else self.nano_aiu / 100_000_000_000,
         }

@@ -1,0 +1,463 @@
+"""The command ``session-usage``: the same reports as the API and the server, in a terminal.
+
+Everything slow to import (rich, pygls, datetime) is imported by the commands that use it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from session_usage import __version__
+from session_usage.errors import NotFound, SessionUsageError, UsageError
+
+EPILOG = """\
+exit codes: 0 done; 1 nothing of that name exists; 2 wrong usage, bad input or a bad file.
+Amounts: billed = the server's figure; priced = tokens x list price of the day (=);
+estimated = something assumed (~); unknown = not in the logs (—). 1 credit = 0.01 USD.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code. Errors are one line on stderr."""
+    options = parser().parse_args(argv)
+    if options.json:
+        options.format = "json"
+    if options.csv:
+        options.format = "csv"
+    try:
+        result: int = options.run(options) or 0
+    except NotFound as error:
+        return _fail(error, 1)
+    except (SessionUsageError, FileNotFoundError) as error:
+        return _fail(error, 2)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output is gone
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return result
+
+
+def _fail(error: Exception, code: int) -> int:
+    print(f"session-usage: {error}", file=sys.stderr)
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; global options are taken before and after the command."""
+    top = argparse.ArgumentParser(
+        prog="session-usage",
+        description="What AI coding agents' sessions cost, exactly, from their local logs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"session-usage {__version__}")
+    _add_common(top, suppress=False)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        _add_common(made, suppress=True)
+        made.set_defaults(run=run)
+        return made
+
+    latest = command("latest", _latest, "the newest session")
+    latest.add_argument("--workspace", help="only sessions of folders with this in their path")
+    show = command("show", _show, "one session, by id or by path of its log")
+    show.add_argument("session", metavar="ID|PATH")
+    for made in (latest, show):
+        made.add_argument(
+            "--detail",
+            default="compact",
+            metavar="LEVEL",
+            help="minimal, compact (default) or full",
+        )  # fmt: skip
+    find = command("find", _list, "sessions by title")
+    find.add_argument("text", metavar="TITLE", help="part of the title, in any case")
+    listing = command("list", _list, "sessions, the newest first")
+    listing.add_argument("--text", help="part of the title or id")
+    for made in (find, listing):
+        made.add_argument("--regex", metavar="PATTERN", help="regular expression for title or id")
+        made.add_argument("--workspace", help="only folders with this in their path")
+        made.add_argument("--limit", type=_count, default=50, help="how many (default 50)")
+        made.add_argument("--cursor", help="go on after the page that gave this cursor")
+        _add_window(made)
+    batch = command("batch", _batch, "the newest sessions with what each cost")
+    batch.add_argument("number", metavar="N", type=_count)
+    batch.add_argument("--workspace", help="only folders with this in their path")
+    _add_window(batch)
+    report = command("report", _report, "totals over all sessions, broken down as you like")
+    report.add_argument("--by", help="comma-separated: model, agent, provider, session, day, …")
+    _add_window(report)
+    explain = command("explain", _explain, "why a figure is what it is, down to the log line")
+    explain.add_argument("session", metavar="ID|PATH")
+    explain.add_argument(
+        "figure", nargs="?", default="total",
+        help="total (default), model=…, subagent=…, skill=…, turn=… or request=…",
+    )  # fmt: skip
+    prices = command("prices", _prices, "the price table in use")
+    prices.add_argument("model", nargs="?", help="only this model")
+    prices.add_argument("--on", metavar="DAY", help="rates in force on that day")
+    command("doctor", _doctor, "which logs exist, what is switched off, what cannot be read")
+    completion = command("completion", _completion, "print a completion script for a shell")
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    return top
+
+
+def _add_common(to: argparse.ArgumentParser, suppress: bool) -> None:
+    def default(value: Any) -> Any:
+        # a default of the command must not undo what was given before the command
+        return argparse.SUPPRESS if suppress else value
+
+    group = to.add_argument_group("where and how")
+    group.add_argument(
+        "--home", metavar="DIR", default=default(None),
+        help="read agents' logs as if DIR were the home folder",
+    )  # fmt: skip
+    group.add_argument(
+        "--user-data-dir", metavar="DIR", action="append", default=default(None),
+        help="one more VS Code user-data folder (it holds User/); repeatable",
+    )  # fmt: skip
+    group.add_argument(
+        "--agent-log-dir", metavar="DIR", action="append", default=default(None),
+        help="one more folder of plain agent logs; repeatable",
+    )  # fmt: skip
+    group.add_argument(
+        "--agent", metavar="NAME", default=default("all"), help="one agent, or all (default)"
+    )
+    group.add_argument(
+        "--prices", metavar="FILE", default=default(None), help="your own price file (YAML)"
+    )
+    group.add_argument("--zone", metavar="ZONE", default=default(None), help="zone of your days")
+    group.add_argument(
+        "--format", choices=("table", "json", "csv"), default=default("table"), help="output"
+    )
+    group.add_argument(
+        "--json", action="store_true", default=default(False), help="same as --format json"
+    )
+    group.add_argument(
+        "--csv", action="store_true", default=default(False), help="same as --format csv"
+    )
+    group.add_argument(
+        "--no-ledger", action="store_true", default=default(False),
+        help="answer from the logs alone",
+    )  # fmt: skip
+
+
+def _add_window(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--since", metavar="WHEN", help="2026-06-01, an instant, 7d, 24h, today")
+    to.add_argument("--until", metavar="WHEN", help="the same; a day counts to its end")
+    to.add_argument("--window", metavar="W", help="today, 7d, month, 2026-06-01..2026-06-30, …")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+_count.__name__ = "positive number"
+
+
+def _library(options: argparse.Namespace) -> Any:
+    from session_usage.places import here
+    from session_usage.sessions import Library
+
+    for folder in (options.home, *(options.user_data_dir or ()), *(options.agent_log_dir or ())):
+        _must_exist(folder)
+    places = here(options.home, options.user_data_dir or (), options.agent_log_dir or ())
+    return Library(places, options.agent)
+
+
+def _must_exist(folder: str | None) -> None:
+    import os
+
+    if folder is not None and not os.path.isdir(folder):
+        raise UsageError(f"no such folder: {folder}")
+
+
+def _price_table(options: argparse.Namespace) -> Any:
+    from session_usage import pricing
+
+    return pricing.load(options.prices)
+
+
+def _window(options: argparse.Namespace) -> tuple[int | None, int | None]:
+    if not (options.since or options.until or options.window):
+        return None, None
+    from session_usage import windows
+
+    if options.window and (options.since or options.until):
+        raise UsageError("--window does not go with --since or --until")
+    now_ms = int(time.time() * 1000)
+    zone = options.zone or _system_zone()
+    if options.window:
+        window = windows.parse(options.window, now_ms, zone)
+        return window.start_ms, window.end_ms
+    since = windows.bound(options.since, now_ms, zone) if options.since else None
+    until = windows.bound(options.until, now_ms, zone, end=True) if options.until else None
+    return since, until
+
+
+def _system_zone() -> str:
+    """The IANA name of this machine's zone; UTC where it cannot be told."""
+    import os
+
+    name = os.environ.get("TZ", "").lstrip(":")
+    if name:
+        return name
+    try:
+        target = os.path.realpath("/etc/localtime")
+    except OSError:
+        return "UTC"
+    _, found, zone = target.partition("zoneinfo/")
+    return zone if found else "UTC"
+
+
+def _fold(options: argparse.Namespace, by: Iterable[str] = ()) -> Any:
+    from session_usage.report import Fold, Zone
+    from session_usage.windows import Window
+
+    since, until = _window(options)
+    contains = None if since is None and until is None else Window(since, until).contains
+    return Fold(_price_table(options), by, contains, Zone(options.zone))
+
+
+def _watched(library: Any, sessions: Iterator[Any]) -> Iterator[Any]:
+    """``sessions`` with a progress bar where a person waits for a long scan."""
+    if len(library.refs) < 100 or not sys.stderr.isatty():
+        return sessions
+    from rich.progress import track
+
+    steps: Iterator[Any] = iter(
+        track(
+            sessions, "Reading logs", total=len(library.refs), transient=True,
+            console=_console(sys.stderr),
+        )
+    )  # fmt: skip
+    return steps
+
+
+def _console(stream: Any) -> Any:
+    from rich.console import Console
+
+    return Console(file=stream)
+
+
+def _json(value: Any) -> None:
+    try:
+        from orjson import OPT_INDENT_2, dumps
+    except ImportError:
+        import json
+
+        print(json.dumps(value, indent=2, ensure_ascii=False))
+        return
+    sys.stdout.write(dumps(value, option=OPT_INDENT_2).decode() + "\n")
+
+
+def _latest(options: argparse.Namespace) -> None:
+    from session_usage.errors import SessionNotFound
+    from session_usage.sessions import chosen, listed
+
+    library = _library(options)
+    for item in chosen(listed(library), workspace=options.workspace):
+        if item.ref.sources:
+            _print_session(options, library, item.ref)
+            return
+    where = f" in {options.workspace}" if options.workspace else ""
+    raise SessionNotFound(f"no sessions{where}; `session-usage doctor` shows where they may be")
+
+
+def _show(options: argparse.Namespace) -> None:
+    from session_usage.sessions import find
+
+    library = _library(options)
+    _print_session(options, library, find(library, options.session))
+
+
+def _print_session(options: argparse.Namespace, library: Any, ref: Any) -> None:
+    from session_usage.report import session_report
+
+    session = library.load(ref)
+    report = session_report(session, _price_table(options), options.detail)
+    if options.format == "json":
+        _json(report)
+    elif options.format == "csv":
+        _csv([{"model": row["model"], **row} for row in report.get("models", [report["totals"]])])
+    else:
+        from session_usage import terminal
+
+        terminal.session(_console(sys.stdout), report)
+
+
+def _list(options: argparse.Namespace) -> None:
+    from session_usage.sessions import chosen, listed
+
+    library = _library(options)
+    since, until = _window(options)
+    items = chosen(
+        listed(library), text=options.text, pattern=options.regex,
+        workspace=options.workspace, since_ms=since, until_ms=until,
+    )  # fmt: skip
+    start = _cursor(options.cursor)
+    page = items[start : start + options.limit]
+    more = start + len(page) < len(items)
+    rows = [_listed_row(item) for item in page]
+    if options.format == "json":
+        _json({"sessions": rows, "cursor": str(start + len(page)) if more else None})
+    elif options.format == "csv":
+        _csv(rows)
+    else:
+        from session_usage import terminal
+
+        terminal.listing(_console(sys.stdout), rows, len(items))
+
+
+def _cursor(text: str | None) -> int:
+    if not text:
+        return 0
+    if not text.isdigit():
+        raise UsageError(f"bad cursor {text!r}; take it from the page before")
+    return int(text)
+
+
+def _listed_row(item: Any) -> dict[str, Any]:
+    from session_usage.report import iso
+
+    meta = item.meta
+    return {
+        "agent": item.ref.agent,
+        "id": item.ref.id,
+        "title": meta.title,
+        "workspace": meta.workspace,
+        "project": meta.project,
+        "branch": meta.branch,
+        "createdAt": iso(meta.created_ms),
+        "updatedAt": iso(item.updated_ms or None),
+        "sources": sorted({source.kind for source in item.ref.sources}),
+    }
+
+
+def _batch(options: argparse.Namespace) -> None:
+    from session_usage.report import Fold, session_report
+    from session_usage.sessions import chosen, listed
+
+    library = _library(options)
+    prices = _price_table(options)
+    since, until = _window(options)
+    items = chosen(listed(library), workspace=options.workspace, since_ms=since, until_ms=until)[
+        : options.number
+    ]
+    fold = Fold(prices)
+    rows = []
+    for item in items:
+        session = library.load(item.ref, full=False)
+        fold.add(session)
+        rows.append(session_report(session, prices, "minimal"))
+    if options.format == "json":
+        _json({"summary": fold.totals.wire(), "sessions": rows})
+    elif options.format == "csv":
+        _csv([{**{k: v for k, v in row.items() if k != "totals"}, **row["totals"]} for row in rows])
+    else:
+        from session_usage import terminal
+
+        terminal.batch(_console(sys.stdout), rows, fold.totals.wire())
+
+
+def _report(options: argparse.Namespace) -> None:
+    from session_usage.report import NEEDS_FULL, problem_wire
+
+    by = tuple(name.strip() for name in options.by.split(",")) if options.by else ()
+    fold = _fold(options, by)
+    library = _library(options)
+    problems = []
+    for session in _watched(library, library.all(full=bool(NEEDS_FULL & set(by)))):
+        fold.add(session)
+        problems += session.problems
+    problems += library.problems
+    skipped = [p for p in problems if p.kind in ("missing", "unreadable", "locked")]
+    report = {
+        **fold.wire(),
+        "skipped": [{"path": p.path, "reason": p.text} for p in skipped],
+        "problems": [problem_wire(problem) for problem in problems],
+    }
+    if options.format == "json":
+        _json(report)
+    elif options.format == "csv":
+        rows = [{**row.pop("key"), **row} for row in report["rows"]]
+        _csv(rows or [report["totals"]])
+    else:
+        from session_usage import terminal
+
+        terminal.report(_console(sys.stdout), report, by)
+
+
+def _explain(options: argparse.Namespace) -> None:
+    from session_usage.explain import explain
+    from session_usage.sessions import find
+
+    library = _library(options)
+    session = library.load(find(library, options.session))
+    chain = explain(session, _price_table(options), options.figure)
+    if options.format == "json":
+        _json(chain)
+    elif options.format == "csv":
+        _csv([{**part, "rate": None} for part in chain["parts"]])
+    else:
+        from session_usage import terminal
+
+        terminal.explain(_console(sys.stdout), chain)
+
+
+def _prices(options: argparse.Namespace) -> None:
+    rates = _price_table(options).rates(options.model, options.on)
+    if not rates:
+        raise NotFound(f"no price for {options.model!r}; `session-usage prices` lists all models")
+    rows = [rate._asdict() for rate in rates]
+    if options.format == "json":
+        _json({"rates": rows})
+    elif options.format == "csv":
+        _csv(rows)
+    else:
+        from session_usage import terminal
+
+        terminal.prices(_console(sys.stdout), rows)
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from session_usage.doctor import examine
+
+    library = _library(options)
+    found = examine(library)
+    if options.format == "json":
+        _json(found)
+    else:
+        from session_usage import terminal
+
+        terminal.doctor(_console(sys.stdout), found)
+
+
+def _completion(options: argparse.Namespace) -> None:
+    import shtab
+
+    print(shtab.complete(parser(), shell=options.shell))
+
+
+def _csv(rows: list[dict[str, Any]]) -> None:
+    import csv
+
+    if not rows:
+        return
+    writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: " ".join(v) if isinstance(v, list) else v for k, v in row.items()})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

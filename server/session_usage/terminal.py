@@ -1,0 +1,317 @@
+"""Reports as tables for a person at a terminal.
+
+Amounts are in credits. Billed, priced and estimated look different without colour; unknown
+is a dash, never 0; a sum that leaves something out starts with ≥.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from session_usage.events import BILLED, ESTIMATED, PRICED
+from session_usage.money import NANO_PER_CREDIT
+
+_GLYPHS = {BILLED: "●", PRICED: "○", ESTIMATED: "◌"}
+_LEGEND = "[dim]● billed by the server  ○ list price  ◌ ~ estimated  — unknown  ≥ incomplete[/dim]"
+Row = dict[str, Any]
+
+
+def credits(nano: int | None, basis: str = BILLED, unknown: int = 0) -> str:
+    """An amount in credits with its marks, e.g. ``≥~12.34 ◌``."""
+    if nano is None:
+        return "—  "
+    value = nano / NANO_PER_CREDIT
+    if nano == 0:
+        text = "0.00"
+    elif value >= 1:
+        text = f"{value:,.2f}"
+    elif value < 0.0005:
+        text = "<0.001"
+    else:
+        text = f"{value:.3f}"
+    before = ("≥" if unknown else "") + ("~" if basis == ESTIMATED else "")
+    return f"{before}{text} {_GLYPHS.get(basis, ' ')}"
+
+
+def tokens(count: int | None) -> str:
+    """A token count: in full below 10,000, then 21.4k, 746k, 1.02M; a dash when unknown."""
+    if count is None:
+        return "—"
+    if count < 10_000:
+        return f"{count:,}"
+    for size, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if count >= size * 0.9995:
+            value = count / size
+            digits = 2 if value < 10 else 1 if value < 100 else 0
+            return f"{value:.{digits}f}{unit}"
+    return str(count)
+
+
+def _amount(row: Row) -> str:
+    return credits(row["nanoAiu"], row["basis"], row.get("unknownRequests", 0))
+
+
+def _share(rate: float | None) -> str:
+    return "—" if rate is None else f"{rate * 100:.0f} %"
+
+
+def _table(*columns: str) -> Table:
+    """A plain table; columns that begin with ``>`` are aligned to the right."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(
+            column.removeprefix(">"),
+            justify="right" if right else "left",
+            no_wrap=right,
+            overflow="ellipsis",
+        )
+    return table
+
+
+def _text(value: Any) -> str:
+    return escape(str(value)) if value not in (None, "") else "—"
+
+
+def _duration(ms: int | None) -> str:
+    if ms is None:
+        return "—"
+    minutes, seconds = divmod(ms // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def _usd(nano: int | None) -> str:
+    if nano is None:
+        return "—"
+    value = nano / 1e11
+    if 0 < value < 0.00005:
+        return "<$0.0001"
+    return f"${value:,.2f}" if value >= 1 else f"${value:.4f}"
+
+
+def session(out: Console, report: Row) -> None:
+    """One session: identity, its amount, the breakdowns and what is missing."""
+    totals = report["totals"]
+    out.print(f"[bold]{_text(report['title'] or report['id'])}[/bold]")
+    out.print(f"[dim]{report['agent']}  {_text(report['id'])}[/dim]")
+    where = report["workspace"] or report["project"]
+    out.print(
+        f"{_text(where)}  branch {_text(report['branch'])}  "
+        f"{_text(report['startedAt'])}  {_duration(report['durationMs'])}"
+    )
+    out.print()
+    out.print(f"[bold]{_amount(totals)}[/bold] credits  ({_usd(totals['nanoAiu'])})")
+    _counts(out, totals)
+    for name, title in (("models", "model"), ("subagents", "subagent")):
+        rows = report.get(name) or []
+        if name == "models" or len(rows) > 1:
+            table = _table(title, *_FIGURES)
+            for row in rows:
+                table.add_row(_text(row[title]), *_figures(row))
+            out.print()
+            out.print(table)
+    rest = report.get("unattributed") or []
+    if rest:
+        out.print()
+        table = _table("not accounted for by any request", "model", ">credits")
+        for reason, model, nano, basis, rows in _by_reason(rest):
+            name = reason if rows == 1 else f"{reason} ({rows}×)"
+            table.add_row(_text(name), _text(model), credits(nano, basis))
+        out.print(table)
+    sources = report.get("sources") or []
+    if len(sources) > 1:
+        out.print()
+        table = _table("what each source says alone", ">requests", ">credits")
+        for row in sources:
+            table.add_row(row["source"], tokens(row["requests"]), credits(row["nanoAiu"]))
+        out.print(table)
+    _problems(out, report.get("problems") or [])
+    out.print()
+    out.print(_LEGEND)
+
+
+def _by_reason(rest: list[Row]) -> list[tuple[str, str | None, int | None, str, int]]:
+    found: dict[tuple[str, str | None, str], list[int | None]] = {}
+    for row in rest:
+        found.setdefault((row["reason"], row["model"], row["basis"]), []).append(row["nanoAiu"])
+    return [
+        (reason, model, sum(n for n in nanos if n is not None) if any(nanos) else None, basis,
+         len(nanos))
+        for (reason, model, basis), nanos in found.items()
+    ]  # fmt: skip
+
+
+_FIGURES = (">requests", ">input", ">cached", ">output", ">credits")
+
+
+def _figures(row: Row) -> list[str]:
+    return [
+        f"{row['requests']:,}",
+        tokens(row["inputTokens"]),
+        _share(row["cacheHitRate"]),
+        tokens(row["outputTokens"]),
+        _amount(row),
+    ]
+
+
+def _counts(out: Console, totals: Row) -> None:
+    parts = [f"{totals['requests']:,} requests"]
+    if totals["failedRequests"]:
+        parts.append(f"{totals['failedRequests']:,} failed")
+    if totals["unknownRequests"]:
+        parts.append(f"{totals['unknownRequests']:,} of unknown cost")
+    parts.append(f"{tokens(totals['inputTokens'])} tokens in")
+    parts.append(f"{_share(totals['cacheHitRate'])} from cache")
+    parts.append(f"{tokens(totals['outputTokens'])} out")
+    out.print(", ".join(parts))
+
+
+def _problems(out: Console, problems: list[Row]) -> None:
+    if not problems:
+        return
+    out.print()
+    seen: dict[str, int] = {}
+    for problem in problems:
+        seen[problem["message"]] = seen.get(problem["message"], 0) + 1
+    for message, count in seen.items():
+        times = f" ({count}×)" if count > 1 else ""
+        out.print(f"[yellow]![/yellow] {_text(message)}{times}", soft_wrap=True)
+
+
+def listing(out: Console, rows: list[Row], total: int) -> None:
+    """Sessions, one a line."""
+    table = _table("last change", "agent", "title", "workspace", "id")
+    for row in rows:
+        table.add_row(
+            _text((row["updatedAt"] or "")[:16].replace("T", " ")),
+            row["agent"],
+            _text(row["title"]),
+            _text(row["workspace"]),
+            _text(row["id"]),
+        )
+    out.print(table)
+    out.print(f"[dim]{len(rows)} of {total} sessions; times are UTC[/dim]")
+
+
+def batch(out: Console, rows: list[Row], totals: Row) -> None:
+    """Sessions with their amounts and the sum."""
+    table = _table("started", "agent", "title", *_FIGURES)
+    for row in rows:
+        table.add_row(
+            _text((row["startedAt"] or "")[:16].replace("T", " ")),
+            row["agent"],
+            _text(row["title"] or row["id"]),
+            *_figures(row["totals"]),
+        )
+    table.add_section()
+    table.add_row("", "", "all", *_figures(totals), style="bold")
+    out.print(table)
+    out.print(_LEGEND)
+
+
+def report(out: Console, found: Row, by: tuple[str, ...]) -> None:
+    """Totals, and a row for each value of the dimensions in ``by``."""
+    totals = found["totals"]
+    out.print(
+        f"[bold]{_amount(totals)}[/bold] credits  ({_usd(totals['nanoAiu'])})  "
+        f"in {totals['sessions']:,} sessions"
+    )
+    _counts(out, totals)
+    if by:
+        table = _table(*by, *_FIGURES)
+        for row in found["rows"]:
+            table.add_row(*(_text(row["key"][name]) for name in by), *_figures(row))
+        out.print()
+        out.print(table)
+    if totals["unattributedNanoAiu"]:
+        out.print()
+        out.print(
+            f"{credits(totals['unattributedNanoAiu'])} of it is known only from totals that the "
+            "agents wrote, not call by call"
+        )
+    for row in found["skipped"]:
+        out.print(f"[red]skipped[/red] {_text(row['path'])}: {_text(row['reason'])}")
+    _problems(out, found["problems"])
+    out.print()
+    out.print(_LEGEND)
+
+
+def explain(out: Console, chain: Row) -> None:
+    """The chain behind a figure: each part with its evidence, rate and rule."""
+    out.print(
+        f"[bold]{_text(chain['figure'])}[/bold] of {_text(chain['session'])}: "
+        f"[bold]{_amount(chain)}[/bold] credits = {_text(chain['nanoAiu'])} nano-AIU"
+    )
+    for number, part in enumerate(chain["parts"], 1):
+        out.print()
+        kind = part["reason"] if part["unattributed"] else part["model"]
+        out.print(
+            f"{number}. {credits(part['nanoAiu'], part['basis'])}  {_text(kind)}  "
+            f"{_text(part['startedAt'])}"
+        )
+        out.print(
+            f"   in {tokens(part['inputTokens'])}, cache read {tokens(part['cacheReadTokens'])}, "
+            f"cache write {tokens(part['cacheWriteTokens'])}, out {tokens(part['outputTokens'])}"
+        )
+        line = f":{part['line']}" if part["line"] else f" row {part['offset']}"
+        out.print(f"   {_text(part['path'])}{line} (byte {part['offset']})", soft_wrap=True)
+        rate = part["rate"]
+        if rate:
+            out.print(
+                f"   rate of {_text(rate['model'])}, {_text(rate['firstSeen'])} to "
+                f"{_text(rate['lastSeen'])}: in {_usd(rate['inputNanoAiuPerMillion'])}, cache read "
+                f"{_usd(rate['cacheReadNanoAiuPerMillion'])}, cache write "
+                f"{_usd(rate['cacheWriteNanoAiuPerMillion'])}, out "
+                f"{_usd(rate['outputNanoAiuPerMillion'])} per million",
+                soft_wrap=True,
+            )
+        for assumption in part["assumptions"]:
+            out.print(f"   assumed: {_text(assumption)}")
+        out.print(f"   [dim]{_text(part['rule'])}[/dim]", soft_wrap=True)
+    out.print()
+    out.print(_LEGEND)
+
+
+def prices(out: Console, rows: list[Row]) -> None:
+    """Rates in USD per million tokens with their days."""
+    table = _table(
+        "model", "provider", "tier", ">prompt from", ">input", ">cache read", ">cache write",
+        ">output", "from", "last seen",
+    )  # fmt: skip
+    for row in rows:
+        table.add_row(
+            _text(row["model"]),
+            _text(row["provider"]),
+            row["tier"] or "",
+            tokens(row["low"]),
+            *(_usd(row[name]) for name in ("input", "cache_read", "cache_write", "output")),
+            _text(row["first_seen"]),
+            _text(row["last_seen"]),
+        )
+    out.print(table)
+    out.print("[dim]USD per million tokens; — none published[/dim]")
+
+
+def doctor(out: Console, found: Row) -> None:
+    """Which agents' logs there are, what is off and what could not be read."""
+    for agent in found["agents"]:
+        mark = "[green]found[/green]" if agent["sessions"] else "[dim]nothing found[/dim]"
+        out.print(f"[bold]{agent['label']}[/bold]  {mark}, {agent['sessions']:,} sessions")
+        for kind, count in agent["sources"].items():
+            out.print(f"  {kind}: {count:,}")
+        for switch in agent["off"]:
+            out.print(
+                f"  [yellow]off[/yellow] {switch['kind']}: would give {switch['gives']}; "
+                f"switch on {switch['setting']}",
+                soft_wrap=True,
+            )
+        for drift in agent["drift"]:
+            out.print(f"  [yellow]new[/yellow] {_text(drift)}", soft_wrap=True)
+    _problems(out, found["problems"])
+    if not found["problems"]:
+        out.print("[green]Everything that was found could be read.[/green]")
