@@ -150,7 +150,7 @@ class Fold:
         if session.id is not None:
             for key in touched:
                 self.rows[key].sessions += 1
-            if anything or self._contains is None:
+            if anything:
                 self.totals.sessions += 1
         return anything
 

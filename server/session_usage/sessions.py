@@ -133,7 +133,7 @@ class Library:
         ref = self.refs.get((agent, session or ""))
         if ref is None:
             found = reconcile(agent, session, [*events, *copies])
-            if found.requests or found.unattributed or events:
+            if found.requests or found.unattributed:
                 yield _once(found, seen)
             return
         with_copies = reconcile(
