@@ -179,6 +179,9 @@ class _Chat:
             return
         key = f"{self.id}:{name}"
         if kind == "gemini":
+            if _is_odd(jsonl.mapping(message.get("tokens"))):
+                text = "token counts that cannot be: none, or more cached than sent"
+                yield self.problem("malformed", offset, text)
             yield self.request(message, key, at, offset)
             if self.full:
                 yield from self.tools(message, key, at, offset)
@@ -242,7 +245,7 @@ class _Chat:
         if self.source.session is not None:
             names = ((self.id, SUBAGENT),)
             yield Meta(AGENT, self.session, self.source.path, names=names)
-        elif self.own or self.last is not None:
+        elif self.last is not None or self.title:
             yield Meta(
                 AGENT,
                 self.session,
@@ -312,6 +315,14 @@ def _is_prompt(content: Any) -> bool:
         if text is not None:
             return not text.startswith("<session_context>")
     return False
+
+
+def _is_odd(tokens: dict[str, Any]) -> bool:
+    """Is there a figure that cannot be a count (RULES R15)?"""
+    if any(jsonl.whole(figure) is None for figure in tokens.values() if figure is not None):
+        return True
+    cached, prompt = jsonl.whole(tokens.get("cached")), jsonl.whole(tokens.get("input"))
+    return cached is not None and prompt is not None and cached > prompt
 
 
 def _list(value: Any) -> list[Any]:

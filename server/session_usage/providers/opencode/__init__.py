@@ -30,7 +30,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from session_usage import events, jsonl, sqlite
 from session_usage.events import (
@@ -46,7 +46,8 @@ from session_usage.events import (
 )
 from session_usage.places import Places, entries, stamp, subfolders
 from session_usage.providers.opencode.database import Database
-from session_usage.providers.opencode.records import Broken, Mark, Message, Session, at_least
+from session_usage.providers.opencode.records import Broken, Mark, Message, Session
+from session_usage.providers.opencode.tokens import Tokens, tokens_of, whole_output
 from session_usage.providers.opencode.tree import Tree, tree_stamp
 
 AGENT = "opencode"
@@ -135,15 +136,15 @@ def _mark(at: Cursor) -> Mark:
         return Mark()
 
 
-class _Call:
+_NONE = Tokens()
+
+
+class _Call(NamedTuple):
     """One step of a message: its tokens if it came to an end, else why there are none."""
 
-    __slots__ = ("status", "tokens", "weak")
-
-    def __init__(self, tokens: Any, status: str = "ok", weak: bool = False) -> None:
-        self.tokens = jsonl.mapping(tokens)
-        self.status = status
-        self.weak = weak
+    tokens: Tokens = _NONE
+    status: str = "ok"
+    weak: bool = False
 
 
 class _Reading:
@@ -234,6 +235,10 @@ class _Reading:
             if any(call.weak for call in calls):
                 unanswered.append(message)
             for number, call in enumerate(calls):
+                if call.tokens.odd:
+                    text = "a token count is no count; it is left out"
+                    where = message.path, message.offset
+                    yield self.problem("malformed", *where, text, message.session)
                 yield self.request(message, owner, number, call)
         elif role == "user":
             self.seen.setdefault(message.session, None)
@@ -246,46 +251,43 @@ class _Reading:
     def calls(self, message: Message) -> list[_Call]:
         """The calls that this message is evidence of, in order."""
         data = message.data
-        tokens = jsonl.mapping(data.get("tokens"))
+        tokens = tokens_of(data.get("tokens"))
         error = jsonl.mapping(data.get("error"))
         status = "ok"
         if error:
             status = "cancelled" if error.get("name") == "MessageAbortedError" else "error"
-        used = _used(tokens)
-        if used and message.id not in self.repeated:
+        if tokens.used and message.id not in self.repeated:
             return [_Call(tokens, status)]
-        steps: list[dict[str, Any] | None] = []
+        steps: list[Tokens] = []
+        open_step = False
         for part in self.storage.steps(message):
             kind = part.get("type")
             if kind == "step-start":
-                steps.append(None)
+                steps.append(_NONE)
+                open_step = True
             elif kind == "step-finish":
-                if not steps or steps[-1] is not None:
-                    steps.append(None)
-                steps[-1] = jsonl.mapping(part.get("tokens"))
+                if open_step:
+                    steps.pop()
+                steps.append(tokens_of(part.get("tokens")))
+                open_step = False
         if not steps:
-            if used or error:
-                return [_Call(tokens if used else None, status)]
+            if tokens.used or error:
+                return [_Call(tokens if tokens.used else _NONE, status)]
             ended = jsonl.mapping(data.get("time")).get("completed") is not None
-            return [] if ended else [_Call(None, weak=True)]
-        if used and not any(step and _used(step) for step in steps):
+            return [] if ended else [_Call(weak=True)]
+        if tokens.used and not any(step.used for step in steps):
             steps[-1] = tokens
-        calls = [
-            _Call(step, "ok") if step and _used(step) else _Call(None, "error") for step in steps
-        ]
-        last = calls[-1]
-        last.status = status
-        last.weak = not last.tokens and not error
+        calls = [_Call(step) if step.used else _Call(status="error") for step in steps]
+        last = calls[-1].tokens
+        calls[-1] = _Call(last, status, weak=not last.used and not error)
         return calls
 
     def request(self, message: Message, owner: Message, number: int, call: _Call) -> Request:
         data, tokens = message.data, call.tokens
+        fresh, read, write = tokens.fresh, tokens.read, tokens.write
         root, names = self.lineage(owner.session)
         vendor = jsonl.text(data.get("providerID"))
         copilot = vendor is not None and vendor.startswith("github-copilot")
-        cache = jsonl.mapping(tokens.get("cache"))
-        fresh = jsonl.whole(tokens.get("input"))
-        read, write = jsonl.whole(cache.get("read")), jsonl.whole(cache.get("write"))
         session = self.sessions.get(owner.session)
         compaction = data.get("summary") is True or data.get("mode") == "compaction"
         return Request(
@@ -303,8 +305,8 @@ class _Reading:
             input_tokens=None if fresh is None else fresh + (read or 0) + (write or 0),
             cache_read_tokens=read,
             cache_write_tokens=write,
-            output_tokens=_output(tokens, session),
-            reasoning_tokens=jsonl.whole(tokens.get("reasoning")),
+            output_tokens=whole_output(tokens, session),
+            reasoning_tokens=tokens.reasoning,
             surface="compaction" if compaction else "chat",
             subagent=names,
             subagent_id=owner.session if names else None,
@@ -394,31 +396,8 @@ def _same(one: Message, copy: Message) -> bool:
     for name in ("role", "modelID", "providerID"):
         if one.data.get(name) != copy.data.get(name):
             return False
-    tokens = jsonl.mapping(copy.data.get("tokens"))
-    return not _used(tokens) or one.data.get("tokens") == tokens
-
-
-def _used(tokens: dict[str, Any]) -> bool:
-    """Does it report any token? A model cannot be called with none."""
-    cache = jsonl.mapping(tokens.get("cache"))
-    counts = (tokens.get("input"), tokens.get("output"), cache.get("read"), cache.get("write"))
-    return any(jsonl.whole(count) for count in counts)
-
-
-def _output(tokens: dict[str, Any], session: Session | None) -> int | None:
-    """All output, reasoning included, whichever way this version counts."""
-    output = jsonl.whole(tokens.get("output"))
-    if output is None:
-        return None
-    cache = jsonl.mapping(tokens.get("cache"))
-    total = jsonl.whole(tokens.get("total")) or 0
-    for part in (tokens.get("input"), cache.get("read"), cache.get("write")):
-        total -= jsonl.whole(part) or 0
-    if total >= output and total:
-        return total
-    if session is not None and session.version and not at_least(session.version, 1, 3):
-        return output
-    return output + (jsonl.whole(tokens.get("reasoning")) or 0)
+    tokens = copy.data.get("tokens")
+    return not tokens_of(tokens).used or one.data.get("tokens") == tokens
 
 
 PROVIDER = OpenCode()

@@ -57,8 +57,8 @@ class Database:
             self.connection, "project", ("id", "worktree", "vcs")
         ):
             worktrees[name] = jsonl.text(tree) if vcs else None
-        wanted = ("id", "parent_id", "time_created", "time_updated", "title", "directory")
-        wanted += ("project_id", "version", "agent", "model", "fork_session_id")
+        wanted = ["id", "parent_id", "time_created", "time_updated", "title", "directory"]
+        wanted += ["project_id", "version", "agent", "model", "fork_session_id"]
         found = {}
         for table in ("session", "session_v2"):
             for row in sqlite.rows(self.connection, table, wanted):
@@ -234,8 +234,9 @@ class Database:
                 value = parsed(data)[0]
                 if table != "message":
                     value = _modern(value, kind)
-                one = Message(name, session, created, rowid, self.path, value, table)
-                found.setdefault(created, []).append(one)
+                if type(name) is type(session) is str and type(created) is int:
+                    one = Message(name, session, created, rowid, self.path, value, table)
+                    found.setdefault(created, []).append(one)
         return found
 
 
