@@ -92,6 +92,12 @@ def test_lean_reading_finds_the_same_calls(case: str) -> None:
     assert not of(Turn, lean)
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_C14_everything_belongs_to_this_agent(case: str) -> None:
+    events = [e for e in read_all(sources(DATA / case / "home")) if type(e) is not Cursor]
+    assert {event.agent for event in events} == {"gemini"}
+
+
 def test_C1_a_message_written_twice_counts_once_and_resumes_go_on() -> None:
     events = read_all(sources(DATA / "multi-turn" / "home"))
     assert len(of(Request, events)) == 9  # three of six messages are written again

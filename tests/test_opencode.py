@@ -143,6 +143,12 @@ def test_narrow_and_lean_reading_find_the_same_calls(case: str, tmp_path: Path) 
         assert narrow == {key: r for key, r in whole.items() if r.session == session}
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_C14_everything_belongs_to_this_agent(case: str, tmp_path: Path) -> None:
+    events = [e for e in read_all(case_sources(case, tmp_path)) if type(e) is not Cursor]
+    assert {event.agent for event in events} == {"opencode"}
+
+
 def test_a_case_is_described(tmp_path: Path) -> None:
     events = read_all(case_sources("multi-turn", tmp_path))
     (meta,) = of(Meta, events)
@@ -577,12 +583,23 @@ def test_A15_unreadable_databases_are_problems(made, tmp_path: Path, monkeypatch
     missing = source._replace(path=str(tmp_path / "none.db"))
     corrupt = source._replace(path=str(tmp_path / "corrupt.db"))
     Path(corrupt.path).write_bytes(b"SQLite format 3\0" + b"\xff" * 4000)
+    damaged = source._replace(path=str(tmp_path / "damaged.db"))
+    with closing(sqlite3.connect(damaged.path)) as other:
+        other.execute("CREATE TABLE message(id, session_id, data)")
+        other.commit()
+    data = Path(damaged.path).read_bytes()
+    Path(damaged.path).write_bytes(data.replace(b"CREATE TABLE", b"CREATE \xb8\xff\xfeLE"))
     locked = source._replace(path=str(tmp_path / "locked.db"))
     with closing(sqlite3.connect(locked.path)) as other:
         other.execute("CREATE TABLE message(id, session_id, data)")
         other.commit()
         other.execute("BEGIN EXCLUSIVE")
-        for broken, kind in ((missing, "missing"), (corrupt, "malformed"), (locked, "locked")):
+        for broken, kind in (
+            (missing, "missing"),
+            (corrupt, "malformed"),
+            (damaged, "malformed"),
+            (locked, "locked"),
+        ):
             problem, cursor = PROVIDER.read(broken, at)
             assert (problem.kind, problem.agent, cursor) == (kind, "opencode", at)
 
