@@ -36,6 +36,8 @@ def reading(path: str) -> Iterator[sqlite3.Connection]:
             yield connection
     except sqlite3.Error as error:
         raise Unreadable(*_reason(error)) from error
+    except UnicodeDecodeError as error:  # SQLite quotes damaged bytes in its own error text
+        raise Unreadable("malformed", "the database cannot be read (damaged)") from error
     except OSError as error:
         raise Unreadable("unreadable", error.strerror or type(error).__name__) from error
 

@@ -73,6 +73,8 @@ class Provider(Protocol):
 _BUILT_IN = {
     "copilot-vscode": "session_usage.providers.copilot_vscode",
     "copilot-cli": "session_usage.providers.copilot_cli",
+    "opencode": "session_usage.providers.opencode",
+    "gemini": "session_usage.providers.gemini",
 }
 
 ALIASES = {"vscode": "copilot-vscode", "cli": "copilot-cli", "claude": "claude-code"}
