@@ -347,8 +347,8 @@ def test_C12_a_row_older_than_its_session_without_an_original_is_its_own(made) -
 @pytest.mark.parametrize(
     ("vendor", "billing", "provider"),
     [
-        ("github-copilot", "copilot", "github"),
-        ("github-copilot-enterprise", "copilot", "github"),
+        ("github-copilot", "copilot", "copilot"),
+        ("github-copilot-enterprise", "copilot", "copilot"),
         ("anthropic", "api", "anthropic"),
         ("google", "api", "gcp.gemini"),
         ("openrouter", "api", "openrouter"),

@@ -266,8 +266,9 @@ def _latest(options: argparse.Namespace) -> None:
 
     library = _library(options)
     for item in chosen(listed(library), workspace=options.workspace):
-        if item.ref.sources:
-            _print_session(options, library, item.ref)
+        session = library.load(item.ref)
+        if item.ref.sources or session.requests or session.unattributed:
+            _print_session(options, session)
             return
     where = f" in {options.workspace}" if options.workspace else ""
     raise SessionNotFound(f"no sessions{where}; `session-usage doctor` shows where they may be")
@@ -277,13 +278,12 @@ def _show(options: argparse.Namespace) -> None:
     from session_usage.sessions import find
 
     library = _library(options)
-    _print_session(options, library, find(library, options.session))
+    _print_session(options, library.load(find(library, options.session)))
 
 
-def _print_session(options: argparse.Namespace, library: Any, ref: Any) -> None:
+def _print_session(options: argparse.Namespace, session: Any) -> None:
     from session_usage.report import session_report
 
-    session = library.load(ref)
     report = session_report(session, _price_table(options), options.detail)
     if options.format == "json":
         _json(report)

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from typing import Any
 
 from session_usage import events, jsonl
@@ -53,6 +52,7 @@ class Gemini:
     label = "Gemini CLI"
     listing = frozenset({"chat", "chat-json"})
     growing = frozenset({"chat"})
+    switches = ()
 
     def sources(self, places: Places) -> Iterator[Source]:
         """Every conversation file, sub-agents' included; nothing is opened."""
@@ -65,6 +65,14 @@ class Gemini:
                     else:
                         for child in entries(entry.path):  # nothing, if it is no folder
                             yield from _source(child, entry.name)
+
+    def at(self, path: str) -> Iterator[Source]:
+        """The conversation file at ``path``, by its name."""
+        name = os.path.basename(path)
+        if name.startswith("session-") and os.path.isfile(path):
+            for entry in entries(os.path.dirname(path)):
+                if entry.name == name:
+                    yield from _source(entry, None)
 
     def read(
         self,
@@ -164,7 +172,7 @@ class _Chat:
         self.title = jsonl.text(record.get("summary")) or self.title
         for folder in _list(record.get("directories"))[:1]:
             self.folder = jsonl.text(folder) or self.folder
-        self.seen(_ms(record.get("startTime")))
+        self.seen(jsonl.instant(record.get("startTime")))
 
     def seen(self, at: int | None) -> None:
         if at is not None:
@@ -173,7 +181,7 @@ class _Chat:
 
     def message(self, message: dict[str, Any], offset: int) -> Iterator[Event]:
         kind, name = message.get("type"), jsonl.text(message.get("id"))
-        at = _ms(message.get("timestamp"))
+        at = jsonl.instant(message.get("timestamp"))
         self.seen(at)
         if name is None:
             return
@@ -235,7 +243,7 @@ class _Chat:
                 self.session,
                 self.source.path,
                 offset,
-                _ms(call.get("timestamp")) or at,
+                jsonl.instant(call.get("timestamp")) or at,
                 name,
                 subagent=(SUBAGENT,) if self.subagent else (),
                 ok=True if status == "success" else False if status == "error" else None,
@@ -331,19 +339,6 @@ def _list(value: Any) -> list[Any]:
 
 def _sum(whole: int | None, part: int | None) -> int | None:
     return None if whole is None else whole + (part or 0)
-
-
-def _ms(value: Any) -> int | None:
-    """An ISO 8601 time (or epoch milliseconds, as some builds wrote) in milliseconds UTC."""
-    if type(value) is not str:
-        return jsonl.whole(value)
-    try:
-        time = datetime.fromisoformat(value.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=timezone.utc)
-    return round(time.timestamp() * 1000)
 
 
 PROVIDER = Gemini()

@@ -75,6 +75,7 @@ class OpenCode:
     label = "OpenCode"
     listing = frozenset({"database", "tree"})
     growing = frozenset({"database"})
+    switches = ()
 
     def sources(self, places: Places) -> Iterator[Source]:
         """The databases, then one source per session of the JSON tree."""
@@ -89,6 +90,12 @@ class OpenCode:
                         yield from _database(entry.path)
             for path in subfolders(places.join(folder, "storage", "message")):
                 yield Source(AGENT, "tree", path, os.path.basename(path), *tree_stamp(path))
+
+    def at(self, path: str) -> Iterator[Source]:
+        """A session's folder in a JSON tree."""
+        parent = os.path.dirname(os.path.normpath(path))
+        if os.path.isdir(path) and parent.endswith(os.path.join("storage", "message")):
+            yield Source(AGENT, "tree", path, os.path.basename(path), *tree_stamp(path))
 
     def read(
         self,
@@ -299,7 +306,7 @@ class _Reading:
             message.offset,
             started_ms=message.created,
             model=jsonl.text(data.get("modelID")),
-            provider="github" if copilot else _VENDORS.get(vendor or "", vendor),
+            provider="copilot" if copilot else _VENDORS.get(vendor or "", vendor),
             billing=events.COPILOT if copilot else events.API,
             status=call.status,
             input_tokens=None if fresh is None else fresh + (read or 0) + (write or 0),
