@@ -19,7 +19,7 @@ What a line can do to us, and what happens then:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 try:
@@ -48,22 +48,53 @@ class Line:
         self.whole = whole
 
 
+Span = tuple[int, bytearray, int, int, bool]
+"""(offset in the file, buffer, begin, end, whole): a line while its buffer is unchanged."""
+
+_BUFFERS: list[bytearray] = []
+"""Buffers of finished scans: a scan of a small file costs more to allocate than to read."""
+
+
 class Scan:
-    """Iterates over the lines of ``path`` that hold one of ``needles``, from byte ``start``.
+    """Iterates over the lines of ``path`` that can matter, from byte ``start``, in file order.
+
+    Those are the lines that hold one of ``needles`` (with no needles and no heads: every line
+    that is not blank). With ``first`` the first line is handed out in any case. ``heads``
+    serves logs whose lines begin with their type: a line that begins with ``plain`` is
+    handed out if it begins with one of ``heads`` or holds one of ``anywhere``, any other
+    line if it holds one of ``needles``.
 
     After the iteration ``offset`` is the byte after the last newline: where to go on.
-    Lines come in file order. With no needles every line that is not blank is handed out.
     Raises OSError when the file cannot be opened or read.
     """
 
-    def __init__(self, path: str, needles: Sequence[bytes] = (), start: int = 0) -> None:
+    def __init__(
+        self,
+        path: str,
+        needles: Sequence[bytes] = (),
+        start: int = 0,
+        *,
+        first: bool = False,
+        plain: bytes = b"",
+        heads: tuple[bytes, ...] = (),
+        anywhere: Sequence[bytes] = (),
+    ) -> None:
         self.path = path
         self.needles = tuple(needles)
         self.start = start
         self.offset = start
+        self.first = first
+        self.plain = plain
+        self.heads = heads
+        self.anywhere = tuple(anywhere)
 
     def __iter__(self) -> Iterator[Line]:
-        buffer = bytearray(CHUNK * 2)
+        for offset, buffer, begin, stop, whole_line in self.spans():
+            yield Line(offset, bytes(buffer[begin:stop]), whole_line)
+
+    def spans(self) -> Iterator[Span]:
+        """The same lines without copying them; each is gone when the next one is asked for."""
+        buffer = _BUFFERS.pop() if _BUFFERS else bytearray(CHUNK * 2)
         kept = 0  # bytes of an unfinished line at the head of the buffer
         base = self.start  # file offset of buffer[0]
         with open(self.path, "rb", buffering=0) as file:
@@ -80,8 +111,8 @@ class Scan:
                 last = buffer.rfind(b"\n", kept, end)
                 if last < 0 and end > LINE_LIMIT:
                     giant, rest, length = _shorten(file, bytes(buffer[:end]))
-                    if self._wanted(giant):
-                        yield Line(base, giant, rest is not None)
+                    if self._wanted(giant, base):
+                        yield base, bytearray(giant), 0, len(giant), rest is not None
                     if rest is None:  # the file ends inside this line
                         return
                     base += length
@@ -93,31 +124,35 @@ class Scan:
                 if last < 0:
                     kept = end
                     continue
-                for begin, stop in self._spans(buffer, last):
-                    yield Line(base + begin, bytes(buffer[begin:stop]))
+                for begin, stop in self._lines(buffer, last, base):
+                    yield base + begin, buffer, begin, stop, True
                 base += last + 1
                 self.offset = base
                 kept = end - last - 1
                 buffer[:kept] = buffer[last + 1 : end]
         tail = bytes(buffer[:kept])
-        if tail.strip() and self._wanted(tail) and _is_whole(tail):
-            yield Line(base, tail, False)
+        if tail.strip() and self._wanted(tail, base) and _is_whole(tail):
+            yield base, buffer, 0, kept, False
+        if len(buffer) == CHUNK * 2:
+            _BUFFERS.append(buffer)
 
-    def _wanted(self, line: bytes) -> bool:
+    def _wanted(self, line: bytes, base: int) -> bool:
+        if self.first and base == 0:
+            return True
+        if self.plain and line.startswith(self.plain):
+            return line.startswith(self.heads) or any(part in line for part in self.anywhere)
         return not self.needles or any(needle in line for needle in self.needles)
 
-    def _spans(self, buffer: bytearray, last: int) -> Iterator[tuple[int, int]]:
-        """(begin, end) of the lines in buffer[:last] with a needle, in order."""
-        find, rfind = buffer.find, buffer.rfind
+    def _lines(self, buffer: bytearray, last: int, base: int) -> Iterable[tuple[int, int]]:
+        """(begin, end) of the wanted lines in buffer[:last], in order."""
+        if self.plain:
+            return self._by_head(buffer, last)
         if not self.needles:
-            begin = 0
-            while begin <= last:
-                stop = find(b"\n", begin, last + 1)
-                if stop > begin and not buffer[begin:stop].isspace():
-                    yield begin, stop
-                begin = stop + 1
-            return
+            return _all_lines(buffer, last)
+        find, rfind = buffer.find, buffer.rfind
         spans: dict[int, int] = {}
+        if self.first and base == 0:
+            spans[0] = find(b"\n", 0, last + 1)
         for needle in self.needles:
             at = find(needle, 0, last)
             while at >= 0:
@@ -126,9 +161,40 @@ class Scan:
                 spans[begin] = stop
                 at = find(needle, stop, last)
         if len(self.needles) == 1:
-            yield from spans.items()
-        else:
-            yield from sorted(spans.items())
+            return spans.items()
+        return sorted(spans.items())
+
+    def _by_head(self, buffer: bytearray, last: int) -> Iterator[tuple[int, int]]:
+        find, starts = buffer.find, buffer.startswith
+        plain, heads, needles = self.plain, self.heads, self.needles
+        marked: set[int] = set()
+        for needle in self.anywhere:
+            at = find(needle, 0, last)
+            while at >= 0:
+                marked.add(buffer.rfind(b"\n", 0, at) + 1)
+                at = find(needle, at + 1, last)
+        begin = 0
+        while begin <= last:
+            stop = find(b"\n", begin, last + 1)
+            if (
+                starts(heads, begin)
+                or (marked and begin in marked)
+                or (
+                    not starts(plain, begin)
+                    and any(find(needle, begin, stop) >= 0 for needle in needles)
+                )
+            ):
+                yield begin, stop
+            begin = stop + 1
+
+
+def _all_lines(buffer: bytearray, last: int) -> Iterator[tuple[int, int]]:
+    begin = 0
+    while begin <= last:
+        stop = buffer.find(b"\n", begin, last + 1)
+        if stop > begin and not buffer[begin:stop].isspace():
+            yield begin, stop
+        begin = stop + 1
 
 
 def _is_whole(data: bytes) -> bool:

@@ -18,6 +18,7 @@ cost. Models of the user's own key go through ``copilotLanguageModelWrapper``.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -45,8 +46,8 @@ from session_usage.providers import Switch
 
 AGENT = "copilot-vscode"
 
-_USAGE_NEEDLES = (b'"llm_request"', b'"session_start"', b'"child_session_ref"')
-_FULL_NEEDLES = (*_USAGE_NEEDLES, b'"user_message"', b'"tool_call"')
+_USAGE_NEEDLES = (b'"llm_request"', b'"child_session_ref"')
+_FULL_NEEDLES = (*_USAGE_NEEDLES, b'"session_start"', b'"user_message"', b'"tool_call"')
 _BACKGROUND = (
     "title",
     "categorization",
@@ -227,12 +228,18 @@ def _debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
     child, label, parent, turn, skill, began = at.state or (None, None, None, None, None, False)
     if not at.state and name not in ("main.jsonl", f"{session}.jsonl"):
         label = name[:-6]
-    scan = Scan(source.path, _FULL_NEEDLES if full else _USAGE_NEEDLES, at.offset)
+    needles = _FULL_NEEDLES if full else _USAGE_NEEDLES
+    scan = Scan(source.path, needles, at.offset, first=at.offset == 0)
+    path = _path(child, label, parent, session)
     before_tail: tuple[Any, ...] | None = None
     try:
         for line in scan:
             if not line.whole:
                 before_tail = (child, label, parent, turn, skill, began)
+            if not line.offset and not any(needle in line.data for needle in _FULL_NEEDLES):
+                if not line.data.startswith(b"{"):
+                    yield _malformed(source, 0, "not JSON")
+                continue
             data, wrong = parse(line.data, b'"attrs":')
             if wrong:
                 yield _malformed(source, line.offset, wrong)
@@ -244,29 +251,34 @@ def _debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                 stream = text(data.get("sid"))
                 if stream and stream != session:
                     child, label = stream, _without_id(label, stream)
+                    path = _path(child, label, parent, session)
             if kind == "session_start":
                 began = True
                 label = text(attrs.get("label")) or label
                 parent = text(attrs.get("parentSessionId")) or parent
+                path = _path(child, label, parent, session)
                 version = text(attrs.get("copilotVersion"))
                 if not label:
                     yield Meta(AGENT, session, source.path, version=version, rank=1)
                 continue
-            if not began and not label and line.offset and at.offset == 0:
+            if not began and not label and at.offset == 0:
                 began = True
                 yield Problem(
                     "truncated", source.path, line.offset,
                     "the beginning of this log was cut off; what it held is missing from totals",
                     AGENT, session,
                 )  # fmt: skip
-            path = _path(child, label, parent, session)
             if kind == "llm_request":
-                yield _request(source, line.offset, data, attrs, child, label, path, turn, skill)
+                yield _request(
+                    source.path, session, line.offset, data, attrs, child, label, path, turn, skill
+                )
             elif kind == "child_session_ref":
                 other = text(attrs.get("childSessionId"))
                 title = text(attrs.get("childTitle")) or _short(text(attrs.get("label")))
                 if other and title:
                     yield Meta(AGENT, session, source.path, names=((other, title),))
+            elif not full:
+                continue
             elif kind == "user_message":
                 at_ms = whole(data.get("ts"))
                 turn = f"{data.get('spanId')}:{at_ms}"
@@ -305,6 +317,7 @@ def _path(
     return (parent, own) if parent and parent != session else (own,)
 
 
+@functools.lru_cache(maxsize=256)
 def _surface(site: str | None) -> str:
     """What a call was for, by its call site or its child's label."""
     if not site:
@@ -327,49 +340,58 @@ def _command(content: str | None) -> str | None:
 
 
 def _request(
-    source: Source,
+    path: str,
+    session: str,
     offset: int,
     data: dict[str, Any],
     attrs: dict[str, Any],
     child: str | None,
     label: str | None,
-    path: tuple[str, ...],
+    subagent: tuple[str, ...],
     turn: str | None,
     skill: str | None,
 ) -> Request:
-    session = source.session or ""
-    span = text(data.get("spanId"))
-    started = whole(data.get("ts"))
-    site = text(attrs.get("debugName"))
+    span = data.get("spanId")
+    started = data.get("ts")
+    if type(started) is not int:
+        started = whole(started)
+    site = attrs.get("debugName")
+    output = attrs.get("outputTokens")
     status = "ok"
-    if data.get("status") == "error" and attrs.get("outputTokens") is None:
+    if output is None and data.get("status") == "error":
         reason = str(attrs.get("error", "")).lower()
         status = "cancelled" if "abort" in reason or "cancel" in reason else "error"
-    run = whole(data.get("rIdx"))
+    run = data.get("rIdx")
     surface = _surface(label)
+    if surface == "chat" and site.__class__ is str:
+        surface = _surface(site)
     return Request(
         f"{child or session}:{span or offset}:{started}",
         AGENT,
         session,
         "debug-log",
-        source.path,
+        path,
         offset,
-        started_ms=started,
-        model=text(attrs.get("model")),
-        billing=BYOK if site and "copilotLanguageModelWrapper" in site else COPILOT,
-        status=status,
-        input_tokens=whole(attrs.get("inputTokens")),
-        cache_read_tokens=whole(attrs.get("cachedTokens")),
-        output_tokens=whole(attrs.get("outputTokens")),
-        nano_aiu=nano(attrs.get("copilotUsageNanoAiu")),
-        duration_ms=whole(data.get("dur")),
-        ttft_ms=whole(attrs.get("ttft")),
-        surface=surface if surface != "chat" else _surface(site),
-        subagent=path,
-        subagent_id=child if label else None,
-        turn=turn if not label else None,
-        skill=skill,
-        link=f"{span}:r{run}" if span and run else span,
+        started,
+        text(attrs.get("model")),
+        None,
+        BYOK if site.__class__ is str and "copilotLanguageModelWrapper" in site else COPILOT,
+        status,
+        whole(attrs.get("inputTokens")),
+        whole(attrs.get("cachedTokens")),
+        None,
+        None,
+        whole(output),
+        None,
+        nano(attrs.get("copilotUsageNanoAiu")),
+        whole(data.get("dur")),
+        whole(attrs.get("ttft")),
+        surface,
+        subagent,
+        child if label else None,
+        turn if not label else None,
+        skill,
+        link=(f"{span}:r{run}" if run else span) if span.__class__ is str else None,
     )
 
 
