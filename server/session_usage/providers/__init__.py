@@ -54,6 +54,7 @@ class Provider(Protocol):
 _BUILT_IN = {
     "copilot-vscode": "session_usage.providers.copilot_vscode",
     "copilot-cli": "session_usage.providers.copilot_cli",
+    "agent-log": "session_usage.providers.agent_log",
 }
 
 ALIASES = {"vscode": "copilot-vscode", "cli": "copilot-cli", "claude": "claude-code"}
