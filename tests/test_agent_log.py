@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -381,3 +383,11 @@ def test_recorded_logs_are_read_without_a_problem() -> None:
     assert counters["b"].nano_aiu is None
     assert counters["b"].status == "error"
     assert counters["d"].nano_aiu == 0
+
+
+def test_the_provider_does_not_import_attrs() -> None:
+    code = (
+        "import sys; from session_usage.providers import agent_log; "
+        "assert not {'attr', 'attrs', 'session_usage.session_log'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -444,6 +444,45 @@ def test_check_22_the_file_is_named_after_the_session(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["my-session.jsonl"]
 
 
+def test_F8_half_an_event_on_a_full_disk_is_taken_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = os.write, 0
+
+    def full(file: int, data: Any) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise OSError(28, "No space left on device")
+        return real(file, bytes(data)[: len(data) // 2])
+
+    log = SessionLogger(tmp_path, "s")
+    log.emit("x")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        log.emit("y")
+    log.emit("z")
+    log.close()
+    assert len(caplog.records) == 1
+    assert "No space left" in caplog.text
+    events, problem = read_events(log.path)
+    assert problem is None
+    assert [(event.seq, event.type) for event in events] == [(0, "x"), (2, "z")]
+
+
+def test_whatever_data_raises_the_run_goes_on(tmp_path: Path) -> None:
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            raise ArithmeticError
+
+        __hash__ = None  # type: ignore[assignment]
+
+    with SessionLogger(tmp_path, "s") as log:
+        log.emit("tool.call", ToolCallData(input=Odd()))
+        log.emit("x")
+    assert [event.data for event in read_events(Path(log.path)).events] == [None, None]
+
+
 def test_data_that_is_no_json_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     endless: list[Any] = []
     endless.append(endless)
