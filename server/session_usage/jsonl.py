@@ -201,7 +201,7 @@ def _is_whole(data: bytes) -> bool:
     """Is this line without a newline a whole JSON value? (No prefix of an object is one.)"""
     try:
         _loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
@@ -269,7 +269,7 @@ def parse(data: bytes, once: bytes = b"") -> tuple[Any, str | None]:
     """
     try:
         value = _loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter from the standard library only
         return _rescue(data)
     if type(value) is not dict:
         return None, "not an object"

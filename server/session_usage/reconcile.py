@@ -92,37 +92,41 @@ def _filled(first: Request, second: Request) -> Request:
 def reconcile(agent: str, session: str | None, events: Iterable[Event]) -> Session:
     """The one truth about ``session`` from everything its sources say, in any order."""
     strong: dict[str, Request] = {}
+    twice: list[Request] = []
     foreign: dict[str, Request] = {}
     messages: dict[str, Request] = {}
+    others: list[Event] = []
+    for event in events:
+        if type(event) is not Request:
+            others.append(event)
+        elif event.session != session:
+            foreign[event.key] = event
+        elif event.weak:
+            messages[event.key] = event
+        else:
+            known = strong.setdefault(event.key, event)
+            if known is not event:
+                twice.append(event)
+                strong[event.key] = better(known, event)
     counters: dict[str, Counter] = {}
     metas: list[Meta] = []
     tools: dict[str, ToolCall] = {}
     turns: dict[str, Turn] = {}
     problems: dict[Problem, None] = {}
-    said: dict[str, dict[str, int | None]] = {}
-    for event in events:
-        if type(event) is Request:
-            if event.session != session:
-                foreign[event.key] = event
-            elif event.weak:
-                messages[event.key] = event
-            else:
-                known = strong.get(event.key)
-                strong[event.key] = event if known is None else better(known, event)
-                if not event.copied:
-                    said.setdefault(event.source, {})[event.key] = event.nano_aiu
-        elif type(event) is Counter:
-            counters[f"{event.path}:{event.key}"] = event
-        elif type(event) is Meta:
-            metas.append(event)
-        elif type(event) is ToolCall:
-            if event.session == session:
-                tools[event.key] = event
-        elif type(event) is Turn:
-            if event.session == session:
-                turns[event.key] = event
-        elif type(event) is Problem:
-            problems[event] = None
+    for other in others:
+        if isinstance(other, Counter):
+            counters[f"{other.path}:{other.key}"] = other
+        elif isinstance(other, Meta):
+            metas.append(other)
+        elif isinstance(other, ToolCall):
+            if other.session == session:
+                tools[other.key] = other
+        elif isinstance(other, Turn):
+            if other.session == session:
+                turns[other.key] = other
+        elif isinstance(other, Problem):
+            problems[other] = None
+    said = _said((*strong.values(), *twice))
     meta = merged(agent, session, metas)
     requests = _merge_sources(strong)
     own = [counter for counter in counters.values() if counter.session == session]
@@ -140,8 +144,9 @@ def reconcile(agent: str, session: str | None, events: Iterable[Event]) -> Sessi
         if left and len(left) > covered:
             problems[_gap(agent, session, left, covered)] = None
     names = dict(meta.names)
-    requests = [_named(request, names) for request in requests]
-    requests.sort(key=lambda request: (request.started_ms or 0, request.key))
+    if names:
+        requests = [_named(request, names) for request in requests]
+    requests.sort(key=_order)
     return Session(
         agent,
         session,
@@ -153,6 +158,22 @@ def reconcile(agent: str, session: str | None, events: Iterable[Event]) -> Sessi
         tuple(problems),
         (*_source_totals(said, counters.values()), *_as_vscode_shows(strong, counters, names)),
     )
+
+
+def _order(request: Request) -> tuple[int, str]:
+    return request.started_ms or 0, request.key
+
+
+def _said(requests: Iterable[Request]) -> dict[str, dict[str, int | None]]:
+    """The amounts each source states, by key."""
+    said: dict[str, dict[str, int | None]] = {}
+    for request in requests:
+        if not request.copied:
+            of = said.get(request.source)
+            if of is None:
+                of = said[request.source] = {}
+            of[request.key] = request.nano_aiu
+    return said
 
 
 def merged(agent: str, session: str | None, metas: Iterable[Meta]) -> Meta:
@@ -200,8 +221,7 @@ def _named(request: Request, names: dict[str, str]) -> Request:
 
 def _merge_sources(strong: dict[str, Request]) -> list[Request]:
     """The requests of all sources, each call once."""
-    kinds = {request.source for request in strong.values()}
-    if len(kinds) < 2:
+    if len({request.source for request in strong.values()}) < 2:
         return list(strong.values())
     result: list[Request] = []
     links: dict[str, int] = {}

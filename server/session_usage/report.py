@@ -130,8 +130,7 @@ class Fold:
         """Counts what of ``session`` lies in the window; False when nothing does."""
         touched: set[tuple[Any, ...]] = set()
         anything = False
-        for amount in amounts(session, self._prices):
-            usage, quote = amount
+        for usage, quote in amounts(session, self._prices):
             if self._contains is not None:
                 at_ms = moment(usage)
                 if at_ms is None or not self._contains(at_ms):

@@ -76,10 +76,13 @@ class Library:
     def events(self, ref: SessionRef, full: bool = True) -> Iterator[Event]:
         """Everything the session's own files say."""
         for source in ref.sources:
-            for event in self.provider(source).read(source, full=full):
-                if source.agent != ref.agent and not isinstance(event, Cursor):
-                    event = event._replace(agent=ref.agent)
-                yield event
+            found = self.provider(source).read(source, full=full)
+            if source.agent == ref.agent:
+                yield from found
+                continue
+            for event in found:
+                if not isinstance(event, Cursor):
+                    yield event._replace(agent=ref.agent)
 
     def shared_events(
         self, session: str | None = None, full: bool = True
@@ -113,11 +116,13 @@ class Library:
         for ref in sorted(self.refs.values(), key=lambda ref: ref.updated_ns):
             key: tuple[str, str | None] = (ref.agent, ref.id)
             events = list(self.events(ref, full))
+            mine = ref.id
             for event in events:
-                if isinstance(event, Request | Counter) and event.session != ref.id:
+                if event[2] != mine and isinstance(event, Request | Counter):
                     copies.setdefault((ref.agent, event.session), []).append(event)
             events += shared.pop(key, [])
-            yield _once(reconcile(ref.agent, ref.id, events), seen)
+            session = reconcile(ref.agent, ref.id, events)
+            yield _once(session, seen) if self.providers[ref.agent].forks else session
         for key in dict.fromkeys([*shared, *copies]):
             yield from self._left(key, shared.pop(key, []), copies.get(key, []), seen)
 

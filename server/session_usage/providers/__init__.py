@@ -40,6 +40,8 @@ class Provider(Protocol):
     """Kinds of sources that are cheap to read and say what a session is called and where."""
     growing: frozenset[str]
     """Kinds of sources that are only appended to: reading may go on from a cursor."""
+    forks: bool
+    """May two sessions' logs describe the same call under the same key?"""
     switches: tuple[Switch, ...]
     """What of its logging a user can switch on."""
 
@@ -75,6 +77,7 @@ _BUILT_IN = {
     "copilot-cli": "session_usage.providers.copilot_cli",
     "opencode": "session_usage.providers.opencode",
     "gemini": "session_usage.providers.gemini",
+    "agent-log": "session_usage.providers.agent_log",
 }
 
 ALIASES = {"vscode": "copilot-vscode", "cli": "copilot-cli", "claude": "claude-code"}

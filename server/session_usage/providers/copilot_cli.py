@@ -73,6 +73,7 @@ class CopilotCli:
     label = "GitHub Copilot CLI"
     listing = frozenset({"workspace", "catalogue"})
     growing = frozenset({"journal", "database", "host-usage"})
+    forks = True
     switches = ()
 
     def sources(self, places: Places) -> Iterator[Source]:

@@ -66,6 +66,7 @@ class CopilotVscode:
     label = "GitHub Copilot Chat in VS Code"
     listing = frozenset({"folder", "index", "catalogue"})
     growing = frozenset({"debug-log"})
+    forks = False
     switches = (
         Switch(
             "debug-log",
