@@ -259,7 +259,7 @@ def _constant(_: str) -> None:
     """NaN and the infinities are no figures: absent."""
 
 
-def parse(data: bytes, once: bytes = b"") -> tuple[Any, str | None]:
+def parse(data: bytes | bytearray, once: bytes = b"") -> tuple[Any, str | None]:
     """The JSON value of a line and what was wrong with it, in one word for a problem.
 
     Never raises: a line that cannot be read at all gives ``(None, reason)``; one that can be
@@ -280,7 +280,7 @@ def parse(data: bytes, once: bytes = b"") -> tuple[Any, str | None]:
     return value, None
 
 
-def _rescue(data: bytes) -> tuple[Any, str | None]:
+def _rescue(data: bytes | bytearray) -> tuple[Any, str | None]:
     import json
 
     try:
@@ -298,7 +298,7 @@ def _rescue(data: bytes) -> tuple[Any, str | None]:
     return value, reason
 
 
-def _has_doubled_keys(data: bytes) -> bool:
+def _has_doubled_keys(data: bytes | bytearray) -> bool:
     import json
 
     doubled = False
@@ -322,11 +322,14 @@ def whole(value: Any) -> int | None:
     Whole floats (``3.0``) and fractions are accepted (RULES R7), fractions are rounded half
     up; numeric texts too, because some versions of the agents quote their numbers.
     """
-    if type(value) is int:
+    kind = value.__class__
+    if kind is int:
         return value if value >= 0 else None
-    if type(value) is float:
+    if value is None:
+        return None
+    if kind is float:
         return int(value + 0.5) if 0 <= value < 1e18 else None
-    if type(value) is str and value.isascii() and value.isdigit():
+    if kind is str and value.isascii() and value.isdigit():
         return int(value)
     return None
 

@@ -16,6 +16,9 @@ _HOSTED = ("copilot-vscode", "copilot-cli")
 """Sessions of the second that run inside the first are one session of the second."""
 
 
+_COUNTED = (Request, Counter)
+
+
 class SessionRef(NamedTuple):
     """A session that was found, not yet read."""
 
@@ -118,7 +121,7 @@ class Library:
             events = list(self.events(ref, full))
             mine = ref.id
             for event in events:
-                if event[2] != mine and isinstance(event, Request | Counter):
+                if isinstance(event, _COUNTED) and event.session != mine:
                     copies.setdefault((ref.agent, event.session), []).append(event)
             events += shared.pop(key, [])
             session = reconcile(ref.agent, ref.id, events)
