@@ -53,12 +53,22 @@ class Scan:
 
     After the iteration ``offset`` is the byte after the last newline: where to go on.
     Lines come in file order. With no needles every line that is not blank is handed out.
+    ``skip`` in place of needles is a pattern of line starts: every line but those that it
+    matches is handed out, so that what nobody knows yet is never lost. It costs one pass
+    however many kinds of lines there are; a few needles that are rare are cheaper than it.
     Raises OSError when the file cannot be opened or read.
     """
 
-    def __init__(self, path: str, needles: Sequence[bytes] = (), start: int = 0) -> None:
+    def __init__(
+        self,
+        path: str,
+        needles: Sequence[bytes] = (),
+        start: int = 0,
+        skip: re.Pattern[bytes] | None = None,
+    ) -> None:
         self.path = path
         self.needles = tuple(needles)
+        self.skip = skip
         self.start = start
         self.offset = start
 
@@ -104,11 +114,22 @@ class Scan:
             yield Line(base, tail, False)
 
     def _wanted(self, line: bytes) -> bool:
+        if self.skip:
+            return not self.skip.match(line)
         return not self.needles or any(needle in line for needle in self.needles)
 
     def _spans(self, buffer: bytearray, last: int) -> Iterator[tuple[int, int]]:
         """(begin, end) of the lines in buffer[:last] with a needle, in order."""
         find, rfind = buffer.find, buffer.rfind
+        if self.skip:
+            match = self.skip.match
+            begin = 0
+            while begin <= last:
+                stop = find(b"\n", begin, last + 1)
+                if stop > begin and not match(buffer, begin, stop):
+                    yield begin, stop
+                begin = stop + 1
+            return
         if not self.needles:
             begin = 0
             while begin <= last:
