@@ -178,6 +178,8 @@ class _Transcript:
         self.facts: dict[str, Any] = state.get("facts", {})
         """version, cwd, branch, model, created, updated, origin, turn, and what was said once."""
         self.open: dict[str, Request] = {}
+        self.done = b""
+        """The id, as it is written, of a message whose final usage is known."""
         self.names: dict[str, str] = {}
         self.title: dict[str, tuple[str, int]] = {}
         self.lineage, self.forked_agent = (
@@ -189,6 +191,8 @@ class _Transcript:
         state: tuple[Any, ...] | None = None
         try:
             for line in scan:
+                if self.done and line.data.find(self.done, 0, _TYPE_WITHIN) >= 0:
+                    continue
                 if not line.whole:
                     state = self.state()
                 record, reason = parse(line.data, b'"usage":')
@@ -296,7 +300,8 @@ class _Transcript:
             subagent = self.lineage or (role or agent,)
             if role and not self.lineage:
                 self.names[agent] = role
-            copied = copied or (self.forked_agent and not role)
+            if self.forked_agent and not role:  # its parent's line
+                copied, subagent, agent = True, (), None
         elif record.get("isSidechain") is True:
             subagent = (role or agent or "subagent",)
         branch = text(record.get("gitBranch"))
@@ -342,6 +347,8 @@ class _Transcript:
         if output is None:
             output = -1
         ended = message.get("stop_reason") is not None
+        if ended and not self.full:
+            self.done = b'"id":"%s"' % key.encode()
         aborted = record.get("isAbortedMidStream") is True
         best = self.seen.get(key)
         if best is not None:
