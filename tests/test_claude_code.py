@@ -21,6 +21,7 @@ from session_usage.places import Places, here
 from session_usage.providers import provider_for
 from session_usage.providers.claude_code import PROVIDER
 from session_usage.reconcile import better
+from session_usage.sessions import Library
 
 DATA = Path(__file__).parent / "data" / "claude-code"
 CASES = sorted(path.name for path in DATA.iterdir())
@@ -566,3 +567,23 @@ def test_a_vanished_file_is_one_problem(tmp_path: Path) -> None:
     assert type(problem) is Problem
     assert (problem.kind, problem.session) == ("missing", "s")
     assert type(cursor) is Cursor
+
+
+def test_the_library_counts_each_call_once() -> None:
+    for case, number, output in (
+        ("v1.0.60-multi-turn", 4, 846),
+        ("v2.0.76-multi-turn", 8, 1712),
+        ("subagent-fork", 8, 1672),
+    ):
+        library = Library(here(str(DATA / case / "home")), "claude")
+        calls = [r for s in library.all() for r in s.requests]
+        assert (len(calls), sum(r.output_tokens or 0 for r in calls)) == (number, output)
+
+
+def test_a_transcript_anywhere_is_recognised_with_its_subagents() -> None:
+    (path,) = (DATA / "subagent/home/.claude/projects").glob("*/*.jsonl")
+    for name in (str(path), str(path.with_suffix(""))):
+        kinds = [s.kind for s in PROVIDER.at(name)]
+        assert kinds == ["transcript", "agent", "agent"]
+    assert not list(PROVIDER.at(str(DATA)))
+    assert not list(PROVIDER.at(str(DATA / "subagent" / "truth.json")))

@@ -19,6 +19,7 @@ from session_usage.places import Places, here
 from session_usage.providers import provider_for
 from session_usage.providers.codex import PROVIDER
 from session_usage.reconcile import better
+from session_usage.sessions import Library
 
 DATA = Path(__file__).parent / "data" / "codex"
 CASES = sorted(path.name for path in DATA.iterdir())
@@ -485,3 +486,22 @@ def test_compressed_and_vanished_rollouts_are_problems(tmp_path: Path) -> None:
     problem, _ = PROVIDER.read(source._replace(kind="rollout", path=str(path)))
     assert type(problem) is Problem
     assert problem.kind == "missing"
+
+
+def test_the_library_counts_subagents_under_their_root() -> None:
+    for case, number, output in (("subagent-v1", 7, 1456), ("v0.104.0-forksub", 6, 1242)):
+        library = Library(here(str(DATA / case / "home")), "codex")
+        sessions = [s for s in library.all() if s.requests]
+        assert len({s.id for s in sessions}) == 1
+        calls = [r for s in sessions for r in s.requests]
+        assert (len(calls), sum(r.output_tokens or 0 for r in calls)) == (number, output)
+    library = Library(here(str(DATA / "subagent-v1" / "home")), "codex")
+    (root,) = {s.id for s in library.all() if s.requests}
+    assert len(library.load(library.refs["codex", str(root)]).requests) == 7
+
+
+def test_a_rollout_anywhere_is_recognised_by_its_name(tmp_path: Path) -> None:
+    path = write(tmp_path, meta())
+    (source,) = PROVIDER.at(str(path))
+    assert (source.kind, source.session) == ("rollout", PARENT)
+    assert not list(PROVIDER.at(str(tmp_path)))

@@ -110,6 +110,7 @@ class ClaudeCode:
     label = "Claude Code"
     listing = frozenset({"index", "title"})
     growing = frozenset({"transcript", "agent"})
+    switches = ()
 
     def sources(self, places: Places) -> Iterator[Source]:
         """Transcripts, subagents' transcripts, titles; found by listing folders alone.
@@ -125,6 +126,15 @@ class ClaudeCode:
         for root in roots:
             for project in entries(os.path.join(root, "projects")):
                 yield from _project(project.path)
+
+    def at(self, path: str) -> Iterator[Source]:
+        """The transcript at ``path`` (or of the folder at ``path``) and its subagents'."""
+        stem = path.removesuffix(".jsonl")
+        if not _looks_like_transcript(stem + ".jsonl"):
+            return
+        name = os.path.basename(stem)
+        yield Source(AGENT, "transcript", stem + ".jsonl", name, *stamp(stem + ".jsonl"))
+        yield from _beside(stem, name)
 
     def read(
         self, source: Source, at: Cursor = START, *, session: str | None = None, full: bool = True
@@ -147,11 +157,26 @@ def _project(folder: str) -> Iterator[Source]:
         elif name == "sessions-index.json":
             yield Source(AGENT, "index", entry.path, None, *stamp(entry))
         elif "." not in name:
-            for inner in entries(entry.path):
-                if inner.name == "custom-title.json":
-                    yield Source(AGENT, "title", inner.path, name, *stamp(inner))
-                elif inner.name == "subagents":
-                    yield from _subagents(inner.path, name)
+            yield from _beside(entry.path, name)
+
+
+def _beside(folder: str, session: str) -> Iterator[Source]:
+    """What a session keeps in the folder beside its transcript."""
+    for entry in entries(folder):
+        if entry.name == "custom-title.json":
+            yield Source(AGENT, "title", entry.path, session, *stamp(entry))
+        elif entry.name == "subagents":
+            yield from _subagents(entry.path, session)
+
+
+def _looks_like_transcript(path: str) -> bool:
+    """Does one of the first lines have the marks of Claude Code?"""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(1 << 14)
+    except OSError:
+        return False
+    return any(mark in head for mark in (b'"sessionId":', b'"leafUuid":', b'"isSidechain":'))
 
 
 def _subagents(folder: str, session: str) -> Iterator[Source]:

@@ -110,6 +110,7 @@ class Codex:
     label = "Codex"
     listing = frozenset({"database", "index"})
     growing = frozenset({"rollout"})
+    switches = ()
 
     def sources(self, places: Places) -> Iterator[Source]:
         """Rollouts, the index of names and the newest state database; by listing alone."""
@@ -123,8 +124,7 @@ class Codex:
                     name = entry.name.removesuffix(".zst")
                     if match and name not in seen:
                         seen.add(name)
-                        kind = "compressed" if match[2] else "rollout"
-                        yield Source(AGENT, kind, entry.path, match[1], *stamp(entry))
+                        yield _source(entry.path, match, stamp(entry))
             found = entries(root)
             for entry in found:
                 if entry.name == "session_index.jsonl":
@@ -138,6 +138,12 @@ class Codex:
             if states:
                 newest = max(states, key=lambda state: state[0])[1]
                 yield Source(AGENT, "database", newest.path, None, *stamp(newest))
+
+    def at(self, path: str) -> Iterator[Source]:
+        """The rollout at ``path``, by its name."""
+        match = _NAME.match(os.path.basename(path))
+        if match and os.path.isfile(path):
+            yield _source(path, match, stamp(path))
 
     def read(
         self, source: Source, at: Cursor = START, *, session: str | None = None, full: bool = True
@@ -156,6 +162,11 @@ class Codex:
         else:
             yield from _index(source, session)
         yield Cursor()
+
+
+def _source(path: str, match: re.Match[str], size_and_time: tuple[int, int]) -> Source:
+    kind = "compressed" if match[2] else "rollout"
+    return Source(AGENT, kind, path, match[1], *size_and_time)
 
 
 def _rollouts(folder: str) -> Iterator[os.DirEntry[str]]:
