@@ -82,8 +82,8 @@ def _filled(first: Request, second: Request) -> Request:
         gaps["subagent"] = second.subagent
     if second.surface != "chat" and first.surface in ("chat", "background"):
         gaps["surface"] = second.surface
-    if first.copied and not second.copied:
-        gaps["copied"] = False
+    if first.copied and not second.copied:  # the original is the better evidence
+        gaps.update(copied=False, path=second.path, offset=second.offset, source=second.source)
     if second.billing == BYOK and first.billing != BYOK and first.nano_aiu is None:
         gaps["billing"] = BYOK
     return first._replace(**gaps) if gaps else first
@@ -133,7 +133,7 @@ def reconcile(agent: str, session: str | None, events: Iterable[Event]) -> Sessi
     weak = list(messages.values())
     rest: list[Counter] = []
     if own or weak:
-        shutdowns = _Shutdowns(own, weak)
+        shutdowns = _Shutdowns(own)
         left, covered = _leftover(requests, weak, shutdowns, own)
         rest = shutdowns.rest(requests, foreign.values())
         rest += _turns_rest(own, requests)
@@ -310,7 +310,7 @@ def _end(request: Request) -> int:
 class _Shutdowns:
     """The totals an agent wrote at the end of its runs, folded into one total per model."""
 
-    def __init__(self, counters: list[Counter], messages: list[Request]) -> None:
+    def __init__(self, counters: list[Counter]) -> None:
         groups: dict[str, list[Counter]] = {}
         for counter in counters:
             if counter.scope in ("session", "agent"):
@@ -318,21 +318,19 @@ class _Shutdowns:
         self.groups = sorted(groups.values(), key=lambda group: group[0].at_ms or 0)
         self.unsure = False
         self.path = self.groups[0][0].path if self.groups else ""
-        self.epochs = self._epochs(messages)
+        self.epochs = self._epochs()
 
-    def _epochs(self, messages: list[Request]) -> list[list[Counter]]:
+    def _epochs(self) -> list[list[Counter]]:
         """The groups whose sum is the total: the last one of each cumulative series."""
         result: list[list[Counter]] = []
         for group in self.groups:
-            if result and self._continues(result[-1], group, messages):
+            if result and self._continues(result[-1], group):
                 result[-1] = group
             else:
                 result.append(group)
         return result
 
-    def _continues(
-        self, before: list[Counter], after: list[Counter], messages: list[Request]
-    ) -> bool:
+    def _continues(self, before: list[Counter], after: list[Counter]) -> bool:
         """Does ``after`` include ``before``? The agents do not say; their numbers do."""
         earlier, later = _per_model(before), _per_model(after)
         for model, row in earlier.items():
@@ -345,20 +343,12 @@ class _Shutdowns:
                     return False
         past = sum(row.output_tokens or 0 for row in earlier.values())
         now = sum(row.output_tokens or 0 for row in later.values())
-        begin, end = after[0].since_ms, after[0].at_ms
-        outputs = [
-            message.output_tokens
-            for message in messages
-            if message.output_tokens is not None
-            and message.started_ms is not None
-            and (begin is None or message.started_ms >= begin)
-            and (end is None or message.started_ms <= end)
-        ]
-        if not outputs or not past:
+        run = after[0].run_output_tokens
+        if not run or not past:
             return True
-        if sum(outputs) == now:
+        if run == now:
             return False
-        if past + sum(outputs) != now:
+        if past + run != now:
             self.unsure = True
         return True
 

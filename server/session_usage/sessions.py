@@ -106,6 +106,11 @@ class Library:
         """One session, reconciled from all its sources."""
         events = list(self.events(ref, full))
         events += self.shared_events(ref.id, full).get((ref.agent, ref.id), [])
+        named = dict(pair for event in events if isinstance(event, Meta) for pair in event.names)
+        for child in named:  # subagents whose files the agent keeps as sessions of their own
+            other = self.refs.get((ref.agent, child))
+            if other and other.id != ref.id:
+                events += self.events(other, full)
         return reconcile(ref.agent, ref.id, events)
 
     def all(self, full: bool = False) -> Iterator[Session]:
@@ -153,7 +158,8 @@ class Library:
                 *copies,
             ],
         )
-        more = tuple(request for request in with_copies.requests if request.copied)
+        own = {source.path for source in (*ref.sources, *self.shared)}
+        more = tuple(r for r in with_copies.requests if r.copied or r.path not in own)
         rest = tuple(row for row in with_copies.unattributed if row.copied)
         if more or rest:
             empty = reconcile(agent, session, ())._replace(meta=with_copies.meta)
