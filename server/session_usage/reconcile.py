@@ -89,8 +89,13 @@ def _filled(first: Request, second: Request) -> Request:
     return first._replace(**gaps) if gaps else first
 
 
-def reconcile(agent: str, session: str | None, events: Iterable[Event]) -> Session:
-    """The one truth about ``session`` from everything its sources say, in any order."""
+def reconcile(
+    agent: str, session: str | None, events: Iterable[Event], full: bool = True
+) -> Session:
+    """The one truth about ``session`` from everything its sources say, in any order.
+
+    ``full=False`` leaves out what no total needs: the order and each source's own total.
+    """
     strong: dict[str, Request] = {}
     twice: list[Request] = []
     foreign: dict[str, Request] = {}
@@ -126,7 +131,7 @@ def reconcile(agent: str, session: str | None, events: Iterable[Event]) -> Sessi
                 turns[other.key] = other
         elif isinstance(other, Problem):
             problems[other] = None
-    said = _said((*strong.values(), *twice))
+    said = _said((*strong.values(), *twice)) if full else {}
     meta = merged(agent, session, metas)
     requests = _merge_sources(strong)
     own = [counter for counter in counters.values() if counter.session == session]
@@ -145,8 +150,9 @@ def reconcile(agent: str, session: str | None, events: Iterable[Event]) -> Sessi
             problems[_gap(agent, session, left, covered)] = None
     names = dict(meta.names)
     if names:
-        requests = [_named(request, names) for request in requests]
-    requests.sort(key=_order)
+        requests = [_named(r, names) if r.subagent else r for r in requests]
+    if full:
+        requests.sort(key=_order)
     return Session(
         agent,
         session,
@@ -156,7 +162,9 @@ def reconcile(agent: str, session: str | None, events: Iterable[Event]) -> Sessi
         tuple(tools.values()),
         tuple(sorted(turns.values(), key=lambda turn: turn.at_ms or 0)),
         tuple(problems),
-        (*_source_totals(said, counters.values()), *_as_vscode_shows(strong, counters, names)),
+        (*_source_totals(said, counters.values()), *_as_vscode_shows(strong, counters, names))
+        if full
+        else (),
     )
 
 
@@ -213,10 +221,13 @@ def merged(agent: str, session: str | None, metas: Iterable[Meta]) -> Meta:
 
 def _named(request: Request, names: dict[str, str]) -> Request:
     """Subagents by name where a source knows the name of the id."""
-    if any(name in names for name in request.subagent):
-        path = tuple(names.get(name, name) for name in request.subagent)
-        return request._replace(subagent=path)
-    return request
+    path = tuple([names.get(name, name) for name in request.subagent])
+    if path == request.subagent:
+        return request
+    return Request._make((*request[:_SUBAGENT], path, *request[_SUBAGENT + 1 :]))
+
+
+_SUBAGENT = Request._fields.index("subagent")
 
 
 def _merge_sources(strong: dict[str, Request]) -> list[Request]:

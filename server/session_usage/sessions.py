@@ -111,7 +111,7 @@ class Library:
             other = self.refs.get((ref.agent, child))
             if other and other.id != ref.id:
                 events += self.events(other, full)
-        return reconcile(ref.agent, ref.id, events)
+        return reconcile(ref.agent, ref.id, events, full)
 
     def all(self, full: bool = False) -> Iterator[Session]:
         """Every session, each request of all of them once; the oldest files first.
@@ -129,7 +129,7 @@ class Library:
                 if isinstance(event, _COUNTED) and event.session != mine:
                     copies.setdefault((ref.agent, event.session), []).append(event)
             events += shared.pop(key, [])
-            session = reconcile(ref.agent, ref.id, events)
+            session = reconcile(ref.agent, ref.id, events, full)
             yield _once(session, seen) if self.providers[ref.agent].forks else session
         for key in dict.fromkeys([*shared, *copies]):
             yield from self._left(key, shared.pop(key, []), copies.get(key, []), seen)

@@ -48,6 +48,8 @@ AGENT = "copilot-vscode"
 
 _USAGE_NEEDLES = (b'"llm_request"', b'"child_session_ref"')
 _FULL_NEEDLES = (*_USAGE_NEEDLES, b'"session_start"', b'"user_message"', b'"tool_call"')
+_TEXTS = (b'"userRequest":"', b'"inputMessages":"')
+_LONG = 1 << 12
 _BACKGROUND = (
     "title",
     "categorization",
@@ -237,14 +239,15 @@ def _debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
     settled = at.offset != 0  # what the first lines decide is decided
     try:
         for offset, buffer, begin, stop, complete in scan.spans():
-            line = buffer[begin:stop]
             if not complete:
                 before_tail = (child, label, parent, turn, skill, began)
-            if not offset and not any(needle in line for needle in _FULL_NEEDLES):
-                if not line.startswith(b"{"):
+            if not offset and not any(buffer.find(n, 0, stop) >= 0 for n in _FULL_NEEDLES):
+                if not buffer.startswith(b"{", begin):
                     yield _malformed(source, 0, "not JSON")
                 continue
-            data, wrong = parse(line, b'"attrs":')
+            data, wrong = parse(_without_texts(buffer, begin, stop), b'"attrs":')
+            if wrong:  # perhaps the line, perhaps the cutting
+                data, wrong = parse(buffer[begin:stop], b'"attrs":')
             if wrong:
                 yield _malformed(source, offset, wrong)
             if not data:
@@ -301,6 +304,24 @@ def _debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
     except OSError as error:
         yield _unreadable(source, error)
     yield Cursor(scan.offset, before_tail or (child, label, parent, turn, skill, began))
+
+
+def _without_texts(buffer: bytearray, begin: int, stop: int) -> bytearray:
+    """A line with its long prompt texts cut out, which are most of it and tell nothing.
+
+    Inside a JSON text ``","`` can only be an escaped quote, a comma and the closing quote;
+    cut there, the line is no JSON any more and is read again as a whole.
+    """
+    if stop - begin < _LONG:
+        return buffer[begin:stop]
+    kept = bytearray()
+    for name in _TEXTS:
+        at = buffer.find(name, begin, stop)
+        end = buffer.find(b'","', at, stop) if at >= 0 else -1
+        if end >= 0:
+            kept += buffer[begin : at + len(name)]
+            begin = end
+    return kept + buffer[begin:stop]
 
 
 def _without_id(label: str, stream: str) -> str:
@@ -378,41 +399,48 @@ def _request(
         status = "cancelled" if "abort" in reason or "cancel" in reason else "error"
     run = data.get("rIdx")
     surface, billing = _purpose(label, site if site.__class__ is str else None)
-    return Request(
-        f"{child or session}:{span or offset}:{started}",
-        AGENT,
-        session,
-        "debug-log",
-        path,
-        offset,
-        started,
-        text(get("model")),
-        None,
-        billing,
-        status,
-        whole(get("inputTokens")),
-        whole(get("cachedTokens")),
-        None,
-        None,
-        whole(output),
-        None,
-        nano(get("copilotUsageNanoAiu")),
-        whole(data.get("dur")),
-        whole(get("ttft")),
-        surface,
-        subagent,
-        child if label else None,
-        turn if not label else None,
-        skill,
-        None,
-        None,
-        False,
-        False,
-        False,
-        None,
-        None,
-        (f"{span}:r{run}" if run else span) if span.__class__ is str else None,
+    # built as a plain tuple: this line runs for every call of every log
+    return _new(
+        Request,
+        (
+            f"{child or session}:{span or offset}:{started}",
+            AGENT,
+            session,
+            "debug-log",
+            path,
+            offset,
+            started,
+            text(get("model")),
+            None,
+            billing,
+            status,
+            whole(get("inputTokens")),
+            whole(get("cachedTokens")),
+            None,
+            None,
+            whole(output),
+            None,
+            nano(get("copilotUsageNanoAiu")),
+            whole(data.get("dur")),
+            whole(get("ttft")),
+            surface,
+            subagent,
+            child if label else None,
+            turn if not label else None,
+            skill,
+            None,
+            None,
+            False,
+            False,
+            False,
+            None,
+            None,
+            (f"{span}:r{run}" if run else span) if span.__class__ is str else None,
+        ),
     )
+
+
+_new = tuple.__new__
 
 
 class _Journal:
