@@ -18,6 +18,13 @@ const WAITS_MS = [0, 500, 1_000, 2_000, 5_000, 10_000] as const;
 /** A server that lived this long may fail again from the first wait on. */
 const SOUND_AFTER_MS = 60_000;
 
+/** A client without what editors do with languages: only our own requests and notifications. */
+class QuietClient extends LanguageClient {
+  protected override registerBuiltinFeatures(): void {
+    // and no commands of the server, which have the names of ours
+  }
+}
+
 /** The server process: found, started, started again when it ends, and asked. */
 export class Server implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<ServerState>();
@@ -160,7 +167,7 @@ export class Server implements vscode.Disposable {
   }
 
   private newClient(executable: Executable, life: number): LanguageClient {
-    const client = new LanguageClient(
+    const client = new QuietClient(
       "copilotUsage",
       "Copilot Usage",
       { run: executable, debug: executable },
