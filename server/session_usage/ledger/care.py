@@ -134,7 +134,7 @@ def since(events: Iterable[Event], before_ms: int, cut: bool) -> tuple[list[Even
 
 def _is_before(event: Event, before_ms: int) -> bool:
     at_ms: int | None
-    if isinstance(event, Request) or isinstance(event, Counter):
+    if isinstance(event, Request | Counter):
         at_ms = moment(event)
     elif isinstance(event, ToolCall | Turn):
         at_ms = event.at_ms

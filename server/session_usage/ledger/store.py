@@ -41,6 +41,7 @@ CREATE TABLE sessions(
   UNIQUE(agent, name));
 CREATE INDEX sessions_updated ON sessions(updated_ms);
 CREATE INDEX sessions_changed ON sessions(changed);
+CREATE INDEX sessions_begin ON sessions(begin_ms);
 CREATE TABLE sources(
   id INTEGER PRIMARY KEY, agent TEXT NOT NULL, kind TEXT NOT NULL, path NOT NULL,
   session TEXT NOT NULL, owner INTEGER, position INTEGER NOT NULL DEFAULT 0,
