@@ -17,6 +17,7 @@ from session_usage.money import NANO_PER_CREDIT
 
 _GLYPHS = {BILLED: "●", PRICED: "○", ESTIMATED: "◌"}
 _LEGEND = "[dim]● billed by the server  ○ list price  ◌ ~ estimated  — unknown  ≥ incomplete[/dim]"
+_TITLE = 70
 Row = dict[str, Any]
 
 
@@ -77,6 +78,12 @@ def _text(value: Any) -> str:
     return escape(str(value)) if value not in (None, "") else "—"
 
 
+def _title(row: Row) -> str:
+    """The title's first line, cut to what fits a line; the id where there is none."""
+    lines = str(row["title"] or "").strip().splitlines() or [str(row["id"])]
+    return escape(lines[0] if len(lines[0]) <= _TITLE else lines[0][: _TITLE - 1] + "…")
+
+
 def _duration(ms: int | None) -> str:
     if ms is None:
         return "—"
@@ -97,7 +104,7 @@ def _usd(nano: int | None) -> str:
 def session(out: Console, report: Row) -> None:
     """One session: identity, its amount, the breakdowns and what is missing."""
     totals = report["totals"]
-    out.print(f"[bold]{_text(report['title'] or report['id'])}[/bold]")
+    out.print(f"[bold]{_title(report)}[/bold]")
     out.print(f"[dim]{report['agent']}  {_text(report['id'])}[/dim]")
     where = report["workspace"] or report["project"]
     out.print(
@@ -190,7 +197,7 @@ def listing(out: Console, rows: list[Row], total: int) -> None:
         table.add_row(
             _text((row["updatedAt"] or "")[:16].replace("T", " ")),
             row["agent"],
-            _text(row["title"]),
+            _title(row),
             _text(row["workspace"]),
             _text(row["id"]),
         )
@@ -205,7 +212,7 @@ def batch(out: Console, rows: list[Row], totals: Row) -> None:
         table.add_row(
             _text((row["startedAt"] or "")[:16].replace("T", " ")),
             row["agent"],
-            _text(row["title"] or row["id"]),
+            _title(row),
             *_figures(row["totals"]),
         )
     table.add_section()
@@ -231,8 +238,8 @@ def report(out: Console, found: Row, by: tuple[str, ...]) -> None:
     if totals["unattributedNanoAiu"]:
         out.print()
         out.print(
-            f"{credits(totals['unattributedNanoAiu'])} of it is known only from totals that the "
-            "agents wrote, not call by call"
+            f"{credits(totals['unattributedNanoAiu'], '').strip()} of it is known only from totals "
+            "that the agents wrote, not call by call"
         )
     for row in found["skipped"]:
         out.print(f"[red]skipped[/red] {_text(row['path'])}: {_text(row['reason'])}")
