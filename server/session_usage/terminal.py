@@ -18,6 +18,8 @@ from session_usage.money import NANO_PER_CREDIT
 _GLYPHS = {BILLED: "●", PRICED: "○", ESTIMATED: "◌"}
 _LEGEND = "[dim]● billed by the server  ○ list price  ◌ ~ estimated  — unknown  ≥ incomplete[/dim]"
 _TITLE = 70
+_PATH = 24
+_ID = 8
 Row = dict[str, Any]
 
 
@@ -68,8 +70,9 @@ def _table(*columns: str) -> Table:
         table.add_column(
             column.removeprefix(">"),
             justify="right" if right else "left",
-            no_wrap=right,
+            no_wrap=right or column in ("title", "workspace", "agent", "id", "last change"),
             overflow="ellipsis",
+            min_width=8 if column == "id" else None,
         )
     return table
 
@@ -82,6 +85,11 @@ def _title(row: Row) -> str:
     """The title's first line, cut to what fits a line; the id where there is none."""
     lines = str(row["title"] or "").strip().splitlines() or [str(row["id"])]
     return escape(lines[0] if len(lines[0]) <= _TITLE else lines[0][: _TITLE - 1] + "…")
+
+
+def _tail(path: str | None) -> str | None:
+    """A path cut at its start, where it says least."""
+    return path if not path or len(path) <= _PATH else "…" + path[1 - _PATH :]
 
 
 def _duration(ms: int | None) -> str:
@@ -198,11 +206,13 @@ def listing(out: Console, rows: list[Row], total: int) -> None:
             _text((row["updatedAt"] or "")[:16].replace("T", " ")),
             row["agent"],
             _title(row),
-            _text(row["workspace"]),
-            _text(row["id"]),
+            _text(_tail(row["workspace"])),
+            _text(row["id"][:_ID]),
         )
     out.print(table)
-    out.print(f"[dim]{len(rows)} of {total} sessions; times are UTC[/dim]")
+    out.print(
+        f"[dim]{len(rows)} of {total} sessions; times are UTC; the beginning of an id is enough[/dim]"
+    )
 
 
 def batch(out: Console, rows: list[Row], totals: Row) -> None:
