@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from session_usage.errors import UsageError
 from session_usage.events import COPILOT, FREE, UNKNOWN, Counter, Problem, Request
 from session_usage.pricing import Prices, Quote
+from session_usage.projects import project_of
 from session_usage.reconcile import Session
 from session_usage.usage import Tally, hit_rate
 
@@ -83,8 +84,11 @@ class Zone:
 
 def amounts(session: Session, prices: Prices) -> Iterator[Amount]:
     """Every request and every remainder of ``session``, priced."""
+    return _priced((*session.requests, *session.unattributed), session, prices)
+
+
+def _priced(usages: Iterable[Usage], session: Session, prices: Prices) -> Iterator[Amount]:
     local = dict(session.meta.facts).get("models_json")
-    usages: tuple[Usage, ...] = (*session.requests, *session.unattributed)
     for usage in usages:
         quote = prices.quote(usage)
         if local and quote.basis == UNKNOWN and usage.input_tokens is not None:
@@ -129,12 +133,23 @@ class Fold:
     def add(self, session: Session) -> bool:
         """Counts what of ``session`` lies in the window; False when nothing does."""
         touched: set[tuple[Any, ...]] = set()
-        anything = False
-        for amount in amounts(session, self._prices):
-            usage, quote = amount
-            if self._contains is not None:
+        contains = self._contains
+        billed: list[Request] = []
+        others: list[Usage] = list(session.unattributed)
+        for request in session.requests:
+            if request.nano_aiu is not None and not self.by:
+                billed.append(request)
+            else:
+                others.append(request)
+        if contains is not None:
+            billed = [r for r in billed if r.started_ms is not None and contains(r.started_ms)]
+        anything = bool(billed)
+        for billing in {request.billing for request in billed}:
+            self.totals.add_billed([r for r in billed if r.billing == billing], billing)
+        for usage, quote in _priced(others, session, self._prices):
+            if contains is not None:
                 at_ms = moment(usage)
-                if at_ms is None or not self._contains(at_ms):
+                if at_ms is None or not contains(at_ms):
                     continue
             anything = True
             self.totals.add(usage, quote.nano_aiu, quote.basis, quote.billing)
@@ -193,7 +208,9 @@ class Fold:
         if name == "subagent":
             return "/".join(usage.subagent) or "main"
         if name == "workspace":
-            return getattr(usage, "cwd", None) or session.meta.project or session.meta.workspace
+            return project_of(
+                getattr(usage, "cwd", None) or session.meta.workspace, session.meta.project
+            )
         if name == "branch":
             return getattr(usage, "branch", None) or session.meta.branch
         if name == "basis":
@@ -263,7 +280,7 @@ def session_report(session: Session, prices: Prices, detail: str = "compact") ->
         "id": session.id,
         "title": meta.title,
         "workspace": meta.workspace,
-        "project": meta.project,
+        "project": project_of(meta.workspace, meta.project),
         "branch": meta.branch,
         "version": meta.version,
         "createdAt": iso(meta.created_ms or begin),
