@@ -15,12 +15,13 @@ from session_usage import pricing, tables
 from session_usage.errors import BadPattern, UsageError
 from session_usage.events import Cursor, Event, Meta, Source
 from session_usage.facts import Journal
+from session_usage.figures import SHORT, Subject, stamp
 from session_usage.jsonl import instant
 from session_usage.places import here
 from session_usage.pricing import Prices
 from session_usage.providers import ALIASES, provider_for
 from session_usage.sessions import Library, Listed, SessionRef, listed
-from session_usage.shapes import SHORT, Subject, shape, stamp
+from session_usage.shapes import shape
 
 Path = str | os.PathLike[str]
 
@@ -181,8 +182,9 @@ def told(
     events: list[Event] = []
     for source in ref.sources:
         for event in provider_for(source.agent).read(source):
-            if not isinstance(event, Cursor):
-                events.append(event._replace(agent=ref.agent))
+            if isinstance(event, Cursor):
+                continue
+            events.append(event if event.agent == ref.agent else event._replace(agent=ref.agent))
     if library is not None:
         if shared is None:
             shared = library.shared_events(ref.id)
@@ -195,7 +197,8 @@ def told(
         folder = os.path.dirname(logs[0]) if logs else ""
     if ref.agent == "copilot-vscode":
         log = folder
-    return shape(Subject(ref.agent, ref.id, events, folder, log, by.prices, by.note, by.compat))
+    chats = tuple(sorted(s.path for s in ref.sources if s.kind == "debug-log"))
+    return shape(Subject(ref.agent, ref.id, events, folder, log, chats, *by))
 
 
 class Found(NamedTuple):
