@@ -12,6 +12,7 @@ import inspect
 import json
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -562,3 +563,28 @@ def test_an_exported_journal_names_its_session():
     found = api.analyze_session(Path("export.jsonl"), "full", "cli")
     assert found["session_id"] == "00000001-0000-4000-8000-000000000000"
     assert found["total"]["nano_aiu"] == 406_325_000
+
+
+@pytest.mark.usefixtures("own_copy")
+def test_R5_a_session_whose_folder_is_gone_is_told_from_the_database():
+    Path("copilot/session-state").mkdir(parents=True)
+    connection = sqlite3.connect("copilot/session-store.db")
+    connection.execute("CREATE TABLE sessions (id, cwd, summary, created_at)")
+    connection.execute(
+        "INSERT INTO sessions VALUES ('gone', '/w', 'A title', '2026-09-01T10:00:00.000Z')"
+    )
+    connection.execute(
+        "CREATE TABLE assistant_usage_events (session_id, model, input_tokens, output_tokens,"
+        " total_nano_aiu, duration_ms, created_at)"
+    )
+    connection.execute(
+        "INSERT INTO assistant_usage_events VALUES"
+        " ('gone', 'm', 100, 7, 3000000000, 1000, '2026-09-01T10:00:05.000Z')"
+    )
+    connection.commit()
+    connection.close()
+    found = api.find_session_by_id("gone", ["copilot"], "cli")
+    assert (found["title"], found["total"]["estimated_usd"]) == ("A title", 0.03)
+    assert (found["started_at"], found["duration_seconds"]) == ("2026-09-01T10:00:04Z", 1)
+    assert found["model_breakdown"][0]["llm_calls"] == 1
+    assert api.batch_analyze(5, ["copilot"], agent="cli")["summary"]["session_count"] == 1

@@ -121,12 +121,12 @@ def find_session_by_id(
     fallback: str | None = None,
     auto_refresh: bool = False,
 ) -> dict[str, Any] | None:
-    """The session with exactly this id in full detail; None when there is none with a log."""
+    """The session with exactly this id in full detail; None when nothing holds its usage."""
     by = catalog.rules(ref_dir, fallback)
     for library in catalog.libraries(agent, workspace_roots, roots_by_agent):
-        for ref in catalog.with_logs(library):
-            if ref.id == session_id:
-                return shapes.level(catalog.told(library, ref, by), "full", by.compat)
+        full = catalog.by_id(library, session_id, by)
+        if full is not None:
+            return shapes.level(full, "full", by.compat)
     return None
 
 
@@ -169,7 +169,7 @@ def batch_analyze(
     fallback: str | None = None,
     auto_refresh: bool = False,
 ) -> dict[str, Any]:
-    """The ``n`` newest sessions with logs, and their sums: ``{"summary", "sessions"}``."""
+    """The ``n`` newest sessions with usage, and their sums: ``{"summary", "sessions"}``."""
     by = catalog.rules(ref_dir, fallback)
     full = catalog.newest(
         n,
@@ -200,7 +200,7 @@ def aggregate_sessions(
 ) -> dict[str, Any]:
     """Sums over many sessions with a split by model.
 
-    ``sessions`` are dicts of full detail, or a number: so many of the newest with logs; all
+    ``sessions`` are dicts of full detail, or a number: so many of the newest with usage; all
     of them when it is left out. The other arguments choose among those.
     """
     if sessions is None or isinstance(sessions, int):

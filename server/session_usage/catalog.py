@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from session_usage import pricing, tables
 from session_usage.errors import BadPattern, UsageError
-from session_usage.events import Cursor, Event, Meta, Source
+from session_usage.events import Counter, Cursor, Event, Meta, Request, Source
 from session_usage.facts import Journal
 from session_usage.figures import SHORT, Subject, stamp
 from session_usage.jsonl import instant
@@ -24,6 +24,9 @@ from session_usage.sessions import Library, Listed, SessionRef, listed
 from session_usage.shapes import shape
 
 Path = str | os.PathLike[str]
+
+Shared = Mapping[tuple[str, str | None], list[Event]]
+"""What the databases of many sessions say, by agent and session."""
 
 _EXTENSION = "GitHub.copilot-chat"
 _COPILOT = ("copilot-vscode", "copilot-cli")
@@ -174,7 +177,7 @@ def told(
     by: Rules,
     folder: str | None = None,
     log: str | None = None,
-    shared: Mapping[tuple[str, str | None], list[Event]] | None = None,
+    shared: Shared | None = None,
 ) -> dict[str, Any]:
     """Everything about one session. ``shared``: what ``library``'s databases say, if read."""
     if by.compat:
@@ -242,27 +245,36 @@ def found(
     )
 
 
-def with_logs(library: Library) -> Iterator[SessionRef]:
-    """The sessions that can be told: those with logs of their own."""
-    for ref in library.refs.values():
-        if own_files(library, ref):
-            yield ref
+def by_id(library: Library, session: str, by: Rules) -> dict[str, Any] | None:
+    """Everything about the session with this id; None when nothing holds its usage."""
+    shared = library.shared_events(session)
+    for agent in library.providers:
+        ref = library.refs.get((agent, session)) or SessionRef(agent, session, ())
+        if _has_usage(library, ref, shared):
+            return told(library, ref, by, shared=shared)
+    return None
 
 
 def newest(
     n: int | None, where: Iterable[Library], by: Rules, **filters: str | None
 ) -> list[dict[str, Any]]:
-    """The ``n`` newest created sessions with logs that fit the filters of ``found``, in full."""
-    items = [item for item in found(where, **filters) if own_files(item.library, item.ref)][:n]
-    shared: dict[int, Any] = {}
-    result = []
-    for item in items:
-        library = item.library
-        if id(library) not in shared:
-            # one pass over the databases for all sessions
-            shared[id(library)] = library.shared_events()
-        result.append(told(library, item.ref, by, shared=shared[id(library)]))
-    return result
+    """The ``n`` newest created sessions with usage that fit the filters of ``found``, in full."""
+    libraries = list(where)
+    # one pass over the databases for all sessions
+    shared = {id(library): library.shared_events() for library in libraries}
+    items = [
+        item
+        for item in found(libraries, **filters)
+        if _has_usage(item.library, item.ref, shared[id(item.library)])
+    ]
+    return [told(item.library, item.ref, by, shared=shared[id(item.library)]) for item in items[:n]]
+
+
+def _has_usage(library: Library, ref: SessionRef, shared: Shared) -> bool:
+    """Has the session logs of its own, or calls in a database?"""
+    return bool(own_files(library, ref)) or any(
+        isinstance(event, Request | Counter) for event in shared.get((ref.agent, ref.id), ())
+    )
 
 
 def _filters(

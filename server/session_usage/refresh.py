@@ -36,14 +36,16 @@ def download(into: str, url: str = URL, day: str | None = None, timeout_s: float
     folder is left as it was.
     """
     content = _fetch(url, timeout_s)
-    if day is None:
-        from datetime import datetime, timezone
-
-        day = datetime.now(timezone.utc).date().isoformat()
+    day = day or _today()
     with tempfile.TemporaryDirectory() as scratch:
-        with open(os.path.join(scratch, "models-and-pricing.yml"), "wb") as file:
+        path = os.path.join(scratch, "models-and-pricing.yml")
+        with open(path, "wb") as file:
             file.write(content)
-        rates = folder.published(scratch, day, url)
+        try:
+            rates = folder.published(scratch, day, url)
+        except BadPriceFile as error:
+            reason = str(error).replace(path, url)
+            raise BadPriceFile(f"{reason}; prices are unchanged") from None
     try:
         known = tables.refreshed(into)
     except BadPriceFile:
@@ -58,8 +60,14 @@ def download(into: str, url: str = URL, day: str | None = None, timeout_s: float
     return len(rates)
 
 
+def _today() -> str:
+    from datetime import datetime, timezone
+
+    return datetime.now(timezone.utc).date().isoformat()
+
+
 def _fetch(url: str, timeout_s: float) -> bytes:
-    from urllib.error import URLError
+    from urllib.error import HTTPError, URLError
     from urllib.request import Request, urlopen
 
     if not url.startswith(("https://", "http://")):
@@ -68,8 +76,11 @@ def _fetch(url: str, timeout_s: float) -> bytes:
     try:
         with urlopen(request, timeout=timeout_s) as response:
             content: bytes = response.read(LIMIT + 1)
-    except (URLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
+    except HTTPError as error:
+        error.close()
+        raise RefreshFailed(f"cannot download {url}: {error}; prices are unchanged") from None
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
         raise RefreshFailed(f"cannot download {url}: {reason}; prices are unchanged") from None
     if len(content) > LIMIT:
         raise RefreshFailed(f"{url}: larger than {LIMIT} bytes; prices are unchanged")
@@ -96,9 +107,9 @@ def status(where: str, today: str | None = None) -> dict[str, Any]:
     "refreshed": bool, "models", "path", "shipped_checked", "error"}``; ``error`` says what is
     wrong with a damaged download, which is then not used.
     """
-    from datetime import date, datetime, timezone
+    from datetime import date
 
-    now = date.fromisoformat(today) if today else datetime.now(timezone.utc).date()
+    now = date.fromisoformat(today or _today())
     shipped = tables.bundle().copilot
     error = None
     try:
