@@ -588,3 +588,12 @@ def test_R5_a_session_whose_folder_is_gone_is_told_from_the_database():
     assert (found["started_at"], found["duration_seconds"]) == ("2026-09-01T10:00:04Z", 1)
     assert found["model_breakdown"][0]["llm_calls"] == 1
     assert api.batch_analyze(5, ["copilot"], agent="cli")["summary"]["session_count"] == 1
+
+
+def test_sessions_of_other_agents_have_the_same_shape():
+    log = next((DATA.parent / "gemini/v0.8.2").glob("**/session-*.json"))
+    found = api.analyze_session(log, "full", "gemini")
+    assert found["total"]["llm_calls"] > 0
+    assert found["model_breakdown"]
+    assert found["session_dir"] == str(log.parent)
+    assert set(golden("v01-billed")) <= set(found)

@@ -34,6 +34,8 @@ _NOWHERE = os.devnull
 """A root without sessions: for agents that a caller with own roots did not name."""
 _OLD_KINDS = frozenset({"debug-log", "models", "folder", "index", "journal", "workspace"})
 """The sources that older tools know."""
+_BESIDE = frozenset({"folder", "index", "catalogue", "workspace", "title", "models"})
+"""Kinds of sources that say something about a session and nothing about its usage."""
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _BEGUN = re.compile(rb'"(?:startTime|timestamp|ts|creationDate)":\s*(?:"([^"]{19,35})"|(\d{1,16}))')
 
@@ -114,9 +116,20 @@ def session_at(path: str, agent: str, by: Rules) -> dict[str, Any]:
         return told(library, ref, by, os.path.dirname(log) or os.curdir, log)
     if not sources and not (name == "copilot-vscode" and _is_empty(path)):
         raise UsageError(f"no session of {SHORT.get(name, name)} at {path}")
-    session = sources[0].session if sources else None
-    ref = SessionRef(name, session or os.path.basename(os.path.abspath(path)), sources)
-    return told(library, ref, by, path, path)
+    session = _session_in(sources) or os.path.basename(os.path.abspath(path))
+    folder = path if os.path.isdir(path) else os.path.dirname(path) or os.curdir
+    return told(library, SessionRef(name, session, sources), by, folder, path)
+
+
+def _session_in(sources: tuple[Source, ...]) -> str | None:
+    """The id of a session: its source's, or the first that its log names."""
+    for source in sources:
+        if source.session:
+            return source.session
+        for event in provider_for(source.agent).read(source):
+            if not isinstance(event, Cursor) and event.session:
+                return event.session
+    return None
 
 
 def _is_empty(path: str) -> bool:
@@ -193,7 +206,7 @@ def told(
             shared = library.shared_events(ref.id)
         found = shared.get((ref.agent, ref.id), [])
         events += [event for event in found if not by.compat or isinstance(event, Meta)]
-    logs = [s.path for s in ref.sources if s.kind not in provider_for(s.agent).listing]
+    logs = [source.path for source in own_files(ref)]
     if log is None:
         log = next((path for path in logs if os.path.basename(path) == "events.jsonl"), "")
     if folder is None:
@@ -214,7 +227,7 @@ class Found(NamedTuple):
     @property
     def newest_ns(self) -> int:
         """When its newest log changed, nanoseconds; 0 without a log."""
-        logs = own_files(self.library, self.ref)
+        logs = own_files(self.ref)
         return max((source.mtime_ns for source in logs), default=0)
 
 
@@ -250,7 +263,7 @@ def by_id(library: Library, session: str, by: Rules) -> dict[str, Any] | None:
     shared = library.shared_events(session)
     for agent in library.providers:
         ref = library.refs.get((agent, session)) or SessionRef(agent, session, ())
-        if _has_usage(library, ref, shared):
+        if _has_usage(ref, shared):
             return told(library, ref, by, shared=shared)
     return None
 
@@ -265,14 +278,14 @@ def newest(
     items = [
         item
         for item in found(libraries, **filters)
-        if _has_usage(item.library, item.ref, shared[id(item.library)])
+        if _has_usage(item.ref, shared[id(item.library)])
     ]
     return [told(item.library, item.ref, by, shared=shared[id(item.library)]) for item in items[:n]]
 
 
-def _has_usage(library: Library, ref: SessionRef, shared: Shared) -> bool:
+def _has_usage(ref: SessionRef, shared: Shared) -> bool:
     """Has the session logs of its own, or calls in a database?"""
-    return bool(own_files(library, ref)) or any(
+    return bool(own_files(ref)) or any(
         isinstance(event, Request | Counter) for event in shared.get((ref.agent, ref.id), ())
     )
 
@@ -311,7 +324,7 @@ def _filters(
 
 def _row(library: Library, item: Listed) -> dict[str, Any]:
     ref, meta = item
-    logs = own_files(library, ref)
+    logs = own_files(ref)
     created, last = meta.created_ms, meta.updated_ms
     if created is None and logs:
         created = _begun(logs[0]) or logs[0].mtime_ns // 1_000_000
@@ -342,9 +355,9 @@ def _row(library: Library, item: Listed) -> dict[str, Any]:
     return row
 
 
-def own_files(library: Library, ref: SessionRef) -> list[Source]:
+def own_files(ref: SessionRef) -> list[Source]:
     """The logs of a session: what holds its usage, not what only lists it."""
-    return [source for source in ref.sources if source.kind not in library.provider(source).listing]
+    return [source for source in ref.sources if source.kind not in _BESIDE]
 
 
 def _storage(ref: SessionRef, meta: Meta) -> str | None:
