@@ -102,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
         "figure", nargs="?", default="total",
         help="total (default), model=…, subagent=…, skill=…, turn=… or request=…",
     )  # fmt: skip
-    prices = command("prices", _prices, "the price table in use")
+    prices = command("prices", _prices_or_source, "the price table in use")
     prices.add_argument(
         "model", nargs="?",
         help="only this model; or status: which table is in use; or refresh: download a newer one",
@@ -194,6 +194,32 @@ def _price_table(options: argparse.Namespace) -> Any:
     from session_usage.places import here
 
     return pricing.load(options.prices, refreshed=here().prices())
+
+
+def _prices_or_source(options: argparse.Namespace) -> None:
+    if options.model in ("status", "refresh"):
+        _price_source(options)
+    else:
+        _prices(options)
+
+
+def _price_source(options: argparse.Namespace) -> None:
+    """The table in use, after a download where the user asked for one."""
+    from session_usage import refresh
+    from session_usage.places import here
+
+    where = here().prices()
+    if options.model == "refresh":
+        refresh.download(where, options.url or refresh.URL)
+    found = refresh.status(where)
+    if options.format == "json":
+        _json(found)
+    elif options.format == "csv":
+        _csv([found])
+    else:
+        for name, value in found.items():
+            if value is not None:
+                print(f"{name.replace('_', ' '):16} {value}")
 
 
 def _window(options: argparse.Namespace) -> tuple[int | None, int | None]:
@@ -428,9 +454,6 @@ def _explain(options: argparse.Namespace) -> None:
 
 
 def _prices(options: argparse.Namespace) -> None:
-    if options.model in ("status", "refresh"):
-        _price_source(options)
-        return
     rates = _price_table(options).rates(options.model, options.on)
     if not rates:
         raise NotFound(f"no price for {options.model!r}; `session-usage prices` lists all models")
@@ -443,25 +466,6 @@ def _prices(options: argparse.Namespace) -> None:
         from session_usage import terminal
 
         terminal.prices(_console(sys.stdout), rows)
-
-
-def _price_source(options: argparse.Namespace) -> None:
-    """The table in use, after a download where the user asked for one."""
-    from session_usage import refresh
-    from session_usage.places import here
-
-    where = here().prices()
-    if options.model == "refresh":
-        refresh.download(where, options.url or refresh.URL)
-    found = refresh.status(where)
-    if options.format == "json":
-        _json(found)
-    elif options.format == "csv":
-        _csv([found])
-    else:
-        for name, value in found.items():
-            if value is not None:
-                print(f"{name.replace('_', ' '):16} {value}")
 
 
 def _doctor(options: argparse.Namespace) -> None:
