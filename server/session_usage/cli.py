@@ -102,8 +102,12 @@ def parser() -> argparse.ArgumentParser:
         "figure", nargs="?", default="total",
         help="total (default), model=…, subagent=…, skill=…, turn=… or request=…",
     )  # fmt: skip
-    prices = command("prices", _prices, "the price table in use")
-    prices.add_argument("model", nargs="?", help="only this model")
+    prices = command("prices", _prices_or_source, "the price table in use")
+    prices.add_argument(
+        "model", nargs="?",
+        help="only this model; or status: which table is in use; or refresh: download a newer one",
+    )  # fmt: skip
+    prices.add_argument("--url", help="where refresh finds the table (default: GitHub's docs)")
     prices.add_argument("--on", metavar="DAY", help="rates in force on that day")
     command("doctor", _doctor, "which logs exist, what is switched off, what cannot be read")
     command("demo", _demo, "a report of the bundled sample sessions")
@@ -187,8 +191,35 @@ def _must_exist(folder: str | None) -> None:
 
 def _price_table(options: argparse.Namespace) -> Any:
     from session_usage import pricing
+    from session_usage.places import here
 
-    return pricing.load(options.prices)
+    return pricing.load(options.prices, refreshed=here().prices())
+
+
+def _prices_or_source(options: argparse.Namespace) -> None:
+    if options.model in ("status", "refresh"):
+        _price_source(options)
+    else:
+        _prices(options)
+
+
+def _price_source(options: argparse.Namespace) -> None:
+    """The table in use, after a download where the user asked for one."""
+    from session_usage import refresh
+    from session_usage.places import here
+
+    where = here().prices()
+    if options.model == "refresh":
+        refresh.download(where, options.url or refresh.URL)
+    found = refresh.status(where)
+    if options.format == "json":
+        _json(found)
+    elif options.format == "csv":
+        _csv([found])
+    else:
+        for name, value in found.items():
+            if value is not None:
+                print(f"{name.replace('_', ' '):16} {value}")
 
 
 def _window(options: argparse.Namespace) -> tuple[int | None, int | None]:

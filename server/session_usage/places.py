@@ -143,6 +143,10 @@ class Places(NamedTuple):
             return self.join(self.home, "Library", "Application Support", "session-usage")
         return self.join(self.xdg("XDG_STATE_HOME", ".local", "state"), "session-usage")
 
+    def prices(self) -> str:
+        """Where price tables are kept that the user had downloaded."""
+        return self.join(self.state(), "prices")
+
 
 OWN_VARIABLES = frozenset({"SESSION_USAGE_HOME", "WSL_DISTRO_NAME"})
 """What is still honoured when the caller names another home folder."""
