@@ -171,9 +171,11 @@ def watch_reading(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     starts: list[tuple[str, int]] = []
     before = jsonl.Scan.__init__
 
-    def noted(self: jsonl.Scan, path: str, needles: object = (), start: int = 0) -> None:
+    def noted(
+        self: jsonl.Scan, path: str, needles: object = (), start: int = 0, **more: bool
+    ) -> None:
         starts.append((path, start))
-        before(self, path, needles, start)  # type: ignore[arg-type]
+        before(self, path, needles, start, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(jsonl.Scan, "__init__", noted)
     return starts

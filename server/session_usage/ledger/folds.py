@@ -42,7 +42,7 @@ _COLUMNS = {
 _TOOL_COLUMNS = {
     "agent": "s.agent",
     "session": "NULLIF(s.name, '')",
-    "workspace": "COALESCE(s.project, s.workspace)",
+    "workspace": "s.project",
     "branch": "s.branch",
     "subagent": "c.subagent",
     "skill": "c.skill",

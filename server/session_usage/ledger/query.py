@@ -139,10 +139,7 @@ class Reader:
 
     def load(self, ref: Ref) -> Session:
         """A session, reconciled from its facts."""
-        (own,) = self.connection.execute(
-            "SELECT EXISTS(SELECT 1 FROM sources WHERE owner = ?)", (ref.id,)
-        ).fetchone()
-        return self.facts.load(ref.id, ref.agent, ref.name, bool(own))[0]
+        return self.facts.whole(ref.id, ref.agent, ref.name)
 
     def counted(self, number: int, prices: Prices) -> Counted:
         """A session, by its row, with the amounts that count for it."""

@@ -17,9 +17,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from session_usage.events import BASES, Counter, Event, Request
+from session_usage.events import BASES, Counter, Cursor, Event, Meta, Request
 from session_usage.ledger import codec, store
 from session_usage.pricing import Prices, Quote
+from session_usage.projects import project_of
+from session_usage.providers import provider_for
 from session_usage.reconcile import Session, reconcile
 from session_usage.report import Amount, Usage, amounts, iso, moment, problem_wire, provider, times
 from session_usage.usage import Tally
@@ -41,10 +43,18 @@ class Facts:
 
     def events(self, session: int, agent: str) -> list[Event]:
         """All facts of a session, in the order in which its sources are listed."""
+        return self._events(session, agent, "")
+
+    def own_events(self, session: int, agent: str) -> list[Event]:
+        """The same without what databases of many sessions say."""
+        return self._events(session, agent, "AND s.owner IS NOT NULL")
+
+    def _events(self, session: int, agent: str, which: str) -> list[Event]:
         result: list[Event] = []
         for data, path, of in self.connection.execute(
             "SELECT f.data, s.path, s.agent FROM facts f JOIN sources s ON s.id = f.source"
-            " WHERE f.session = ? ORDER BY s.owner IS NULL, s.position, s.path, f.kept DESC, f.id",
+            f" WHERE f.session = ? {which}"
+            " ORDER BY s.owner IS NULL, s.position, s.path, f.kept DESC, f.id",
             (session,),
         ):
             events = codec.unpack(data, store.restored(path), of)
@@ -68,7 +78,7 @@ class Facts:
         return result
 
     def load(self, session: int, agent: str, name: str, own: bool) -> tuple[Session, Session]:
-        """(the session, what only others' files tell of it); see ``Library.load`` and ``all``."""
+        """(the session, what only others' files tell of it); see ``Library.all``."""
         events = self.events(session, agent)
         copies = self.copies(session, agent, name)
         if not own:
@@ -77,11 +87,26 @@ class Facts:
         rest = reconcile(agent, name, ())._replace(meta=found.meta)
         if copies:
             both = reconcile(agent, name, [*events, *copies])
+            paths = {event.path for event in events if not isinstance(event, Cursor)}
             rest = rest._replace(
-                requests=tuple(request for request in both.requests if request.copied),
+                requests=tuple(r for r in both.requests if r.copied or r.path not in paths),
                 unattributed=tuple(row for row in both.unattributed if row.copied),
             )
         return found, rest
+
+    def whole(self, session: int, agent: str, name: str) -> Session:
+        """The session with the files of its subagents, where those are sessions of their own;
+        see ``Library.load``."""
+        events = self.events(session, agent)
+        named = dict(pair for event in events if isinstance(event, Meta) for pair in event.names)
+        for child in named:
+            row = self.connection.execute(
+                "SELECT id FROM sessions WHERE agent = ? AND name = ? AND NOT late",
+                (agent, store.stored(child)),
+            ).fetchone()
+            if row is not None and child != name:
+                events += self.own_events(row[0], agent)
+        return reconcile(agent, name or None, events)
 
 
 class Counted(NamedTuple):
@@ -156,15 +181,18 @@ class Sums:
         ).fetchall()
         updated_ns = max((mtime for _, mtime in kinds), default=0)
         session, rest = self._facts.load(number, agent, name, bool(kinds))
-        where = (session.meta.project, session.meta.workspace)
+        meta = session.meta
+        where = (meta.project, meta.workspace, project_of(meta.workspace, meta.project))
         if any(place and is_below(place, self.excluded) for place in where):
             exclude(connection, number)
             clear(connection, number, generation)
             return
         order = (int(not kinds), updated_ns, agent, name)
-        elsewhere = self._marks(number, order, session, rest)
-        own = list(amounts(session, self.prices))
-        counted = without([*own, *amounts(rest, self.prices)], elsewhere)
+        elsewhere = self._marks(number, order, session, rest) if _forks(agent) else set()
+        priced = [*amounts(session, self.prices), *amounts(rest, self.prices)]
+        counted = without(priced, elsewhere)
+        whole = session if not rest.requests else self._facts.whole(number, agent, name)
+        own = priced if whole is session else list(amounts(whole, self.prices))
         connection.execute("DELETE FROM cells WHERE session = ?", (number,))
         connection.execute("DELETE FROM tools WHERE session = ?", (number,))
         connection.executemany(
@@ -174,7 +202,7 @@ class Sums:
         connection.executemany("INSERT INTO tools VALUES(?, ?, ?, ?, ?, ?)", tools(number, session))
         there = self._sources_there(number)
         self._row(
-            number, generation, session, own, counted, there, updated_ns, bool(kinds), elsewhere
+            number, generation, whole, own, counted, there, updated_ns, bool(kinds), elsewhere
         )
 
     def _sources_there(self, number: int) -> list[str]:
@@ -286,12 +314,13 @@ class Sums:
         calls = [r.started_ms for r in session.requests if r.started_ms is not None]
         begun = [at for usage, _ in counted if (at := moment(usage)) is not None]
         begin, _ = times(session)
+        project = project_of(meta.workspace, meta.project)
         row = {
             "agent": session.agent,
             "id": session.id,
             "title": meta.title,
             "workspace": meta.workspace,
-            "project": meta.project,
+            "project": project,
             "branch": meta.branch,
             "createdAt": iso(meta.created_ms or begin),
             "updatedAt": iso(updated_ms or None),
@@ -305,7 +334,7 @@ class Sums:
         )
         safe = [
             None if value is None else store.stored(value)
-            for value in (meta.title, meta.workspace, meta.project, meta.branch)
+            for value in (meta.title, meta.workspace, project, meta.branch)
         ]
         self.connection.execute(
             "UPDATE sessions SET late = ?, updated_ns = ?, updated_ms = ?, begin_ms = ?,"
@@ -323,6 +352,10 @@ class Sums:
         )  # fmt: skip
 
 
+def _forks(agent: str) -> bool:
+    return provider_for(agent).forks
+
+
 def dimensions(session: Session, usage: Usage, quote: Quote) -> dict[str, Any]:
     """What a cell is about, in the order of the columns of ``kinds``; see ``report.Fold``."""
     meta = session.meta
@@ -335,7 +368,7 @@ def dimensions(session: Session, usage: Usage, quote: Quote) -> dict[str, Any]:
         "subagent": "/".join(usage.subagent) or "main",
         "surface": getattr(usage, "surface", None),
         "skill": getattr(usage, "skill", None),
-        "workspace": getattr(usage, "cwd", None) or meta.project or meta.workspace,
+        "workspace": project_of(getattr(usage, "cwd", None) or meta.workspace, meta.project),
         "branch": getattr(usage, "branch", None) or meta.branch,
     }
 
