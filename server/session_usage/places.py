@@ -177,6 +177,19 @@ def here(
     )
 
 
+def system_zone() -> str:
+    """The IANA name of this machine's zone; UTC where it cannot be told."""
+    name = os.environ.get("TZ", "").lstrip(":")
+    if name:
+        return name
+    try:
+        target = os.path.realpath("/etc/localtime")
+    except OSError:
+        return "UTC"
+    _, found, zone = target.partition("zoneinfo/")
+    return zone if found else "UTC"
+
+
 def entries(folder: str) -> list[os.DirEntry[str]]:
     """What is in ``folder``, by name; empty when it is missing, vanishing or forbidden."""
     try:

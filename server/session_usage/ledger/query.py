@@ -21,6 +21,22 @@ class Ref(NamedTuple):
     name: str
 
 
+class Change(NamedTuple):
+    """A session that changed."""
+
+    id: int
+    agent: str
+    name: str
+    title: str | None
+    workspace: str | None
+    requests: int
+    nano: int | None
+    ended: bool
+    changed: int
+    model: str | None
+    """Its most expensive model."""
+
+
 def marks(values: Sequence[Any]) -> str:
     """Question marks for a list of values."""
     return ",".join("?" * len(values))
@@ -58,6 +74,7 @@ class Reader:
         *,
         agents: Sequence[str] = (),
         text: str | None = None,
+        title: str | None = None,
         fits: Callable[[str], object] | None = None,
         workspace: str | None = None,
         since_ms: int | None = None,
@@ -74,6 +91,9 @@ class Reader:
         if text:
             terms.append("(contains(title, ?) OR instr(name, ?))")
             values += [text, text]
+        if title:
+            terms.append("contains(title, ?)")
+            values.append(title)
         if workspace:
             terms.append("(contains(workspace, ?) OR contains(project, ?))")
             values += [workspace, workspace]
@@ -191,6 +211,97 @@ class Reader:
         """Start of the first request there is a record of, epoch milliseconds."""
         found = self.connection.execute("SELECT MIN(begin_ms) FROM sessions").fetchone()[0]
         return None if found is None else int(found)
+
+    def changes(self, generation: int) -> list[Change]:
+        """The sessions that changed after a generation, in the order in which they did."""
+        result = []
+        for row in self.connection.execute(
+            "SELECT id, agent, name, title, workspace, requests, nano, ended, changed, row"
+            " FROM sessions WHERE changed > ? AND listed ORDER BY changed",
+            (generation,),
+        ):
+            models = codec.loads(row[9])["models"] if generation and row[9] else []
+            name, title, workspace = (
+                None if value is None else store.restored(value) for value in row[2:5]
+            )
+            result.append(
+                Change(
+                    row[0], row[1], name or "", title, workspace, row[5], row[6], bool(row[7]),
+                    row[8], models[0] if models else None,
+                )
+            )  # fmt: skip
+        return result
+
+    def counts(self) -> dict[str, int]:
+        """Sessions, by agent."""
+        return dict(
+            self.connection.execute(
+                "SELECT agent, count(*) FROM sessions WHERE listed GROUP BY agent"
+            ).fetchall()
+        )
+
+    def projects(self, agents: Sequence[str]) -> list[tuple[str, str, int, int, int | None]]:
+        """(project, agents, sessions, last sign of life, amount), the latest first."""
+        where = f"AND agent IN ({marks(agents)})" if agents else ""
+        return [
+            (store.restored(project), of, sessions, updated, nano)
+            for project, of, sessions, updated, nano in self.connection.execute(
+                "SELECT project, group_concat(DISTINCT agent), count(*), MAX(updated_ms), SUM(nano)"
+                f" FROM sessions WHERE listed AND project IS NOT NULL {where}"
+                " GROUP BY project ORDER BY MAX(updated_ms) DESC, project",
+                tuple(agents),
+            )
+        ]
+
+    def info(self) -> dict[str, Any]:
+        """The ledger itself: path, size, what is in it."""
+        pages, size = (
+            self.connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "page_size")
+        )
+        sources, gone = self.connection.execute(
+            "SELECT count(*), COALESCE(SUM(gone), 0) FROM sources"
+        ).fetchone()
+        return {
+            "path": self.path,
+            "bytes": pages * size,
+            "sessions": sum(self.counts().values()),
+            "sources": sources,
+            "gone": gone,
+        }
+
+    def changed_at(self) -> int | None:
+        """The last sign of life of any session, epoch milliseconds."""
+        found = self.connection.execute("SELECT MAX(updated_ms) FROM sessions").fetchone()[0]
+        return int(found) if found else None
+
+    def last_used(self, agent: str) -> int | None:
+        """The last sign of life of any session of an agent, epoch milliseconds."""
+        found = self.connection.execute(
+            "SELECT MAX(updated_ms) FROM sessions WHERE agent = ? AND listed", (agent,)
+        ).fetchone()[0]
+        return int(found) if found else None
+
+    def kinds(self) -> dict[str, dict[str, int]]:
+        """Files that are there, by agent and kind."""
+        result: dict[str, dict[str, int]] = {}
+        for agent, kind, count in self.connection.execute(
+            "SELECT agent, kind, count(*) FROM sources WHERE gone = 0 GROUP BY agent, kind"
+        ):
+            result.setdefault(agent, {})[kind] = count
+        return result
+
+    def trouble(self) -> int:
+        """How many sessions have problems other than drift."""
+        return int(
+            self.connection.execute("SELECT count(*) FROM sessions WHERE problems > 0").fetchone()[
+                0
+            ]
+        )
+
+    def drift(self) -> bool:
+        """Did any program write things never seen before?"""
+        return any(problem["kind"] == "drift" for problem in self.problems())
 
     def problems(self) -> list[Any]:
         """The problems of all sessions, as JSON fields."""

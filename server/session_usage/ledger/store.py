@@ -41,6 +41,8 @@ CREATE TABLE sessions(
   UNIQUE(agent, name));
 CREATE INDEX sessions_updated ON sessions(updated_ms);
 CREATE INDEX sessions_changed ON sessions(changed);
+CREATE INDEX sessions_agent ON sessions(agent, listed, updated_ms);
+CREATE INDEX sessions_problems ON sessions(problems) WHERE problems > 0;
 CREATE INDEX sessions_begin ON sessions(begin_ms);
 CREATE TABLE sources(
   id INTEGER PRIMARY KEY, agent TEXT NOT NULL, kind TEXT NOT NULL, path NOT NULL,
@@ -50,6 +52,7 @@ CREATE TABLE sources(
   generation INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0,
   UNIQUE(path, kind, session));
 CREATE INDEX sources_owner ON sources(owner);
+CREATE INDEX sources_kind ON sources(gone, agent, kind);
 CREATE TABLE facts(
   id INTEGER PRIMARY KEY, source INTEGER NOT NULL, session INTEGER NOT NULL,
   kept INTEGER NOT NULL DEFAULT 0, data BLOB NOT NULL);

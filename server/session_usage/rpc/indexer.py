@@ -44,15 +44,15 @@ class Indexer:
         environment = dict(os.environ)
         # the child finds the same packages, wherever ours came from
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-        flags = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
+        flags: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows only
         self._process = subprocess.Popen(
             [sys.executable, "-m", "session_usage.rpc.watch"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, env=environment,
             creationflags=flags,
         )  # fmt: skip
-        self._send({"path": self.path, "places": {**self.places._asdict(), "env": dict(self.places.env)}})
-        if self._wishes is not None:
-            self._send({"wishes": list(self._wishes)})
+        places = {**self.places._asdict(), "env": dict(self.places.env)}
+        wishes = list(self._wishes or Wishes())
+        self._send({"path": self.path, "places": places, "wishes": wishes})
         threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:

@@ -28,8 +28,8 @@ def structure(value: Any, cls: type[_T]) -> _T:
     return _object(value, cls, "params")
 
 
-@functools.lru_cache(maxsize=None)
-def _fields(cls: type) -> dict[str, Any]:
+@functools.cache
+def _fields(cls: Any) -> dict[str, Any]:
     return {_camel(field.name): field for field in attrs.fields(cls)}
 
 
@@ -41,7 +41,7 @@ def _camel(name: str) -> str:
 def _object(value: Any, cls: type[_T], path: str) -> _T:
     if type(value) is not dict:
         raise InvalidParams(f"{path} must be an object")
-    known = _fields(cls)
+    known: dict[str, Any] = _fields(cls)  # type: ignore[arg-type]
     found: dict[str, Any] = {}
     for name, each in value.items():
         field = known.get(name)

@@ -19,11 +19,9 @@ import threading
 import time
 from typing import Any
 
-from session_usage import pricing
 from session_usage.ledger import codec, store
 from session_usage.ledger.keeper import Keeper, Wishes, wish
 from session_usage.places import Places
-from session_usage.pricing import Prices
 from session_usage.rpc.cards import load_prices
 
 _HOT = 24
@@ -47,11 +45,11 @@ class Watcher:
         self.told = 0
         self.told_at = 0.0
         self.writing = False
+        self.stopped = False
         self.next_sweep = 0.0
         self.last_change = time.monotonic()
         self.seen: dict[str, tuple[int, int]] = {}
         self.version = -1
-        self.events: Events | None = None
         self.troubles: set[str] = set()
 
     def run(self) -> None:
@@ -79,7 +77,11 @@ class Watcher:
     def sweep(self) -> None:
         """Looks at everything."""
         begun = time.monotonic()
+        self.stopped = False
         self.keeper.sweep(self.interrupted, self.progress)
+        if self.stopped:
+            return
+        self.notice()
         self.tell(idle=True)
         self.report_trouble()
         took = time.monotonic() - begun
@@ -89,7 +91,8 @@ class Watcher:
 
     def interrupted(self) -> bool:
         """Has the server something to say? Long sweeps stop for that and go on after it."""
-        return not self.lines.empty()
+        self.stopped = not self.lines.empty()
+        return self.stopped
 
     def progress(self, done: int, of: int) -> None:
         """Tells how far a sweep is, and lets the server see what is done."""
@@ -127,15 +130,12 @@ class Watcher:
 
     def look(self) -> None:
         """Looks at the newest logs; a changed folder means that something new is in it."""
-        if self.events is not None:
-            changed = self.events.take()
-        else:
-            changed = set(self.keeper.scanner.waiting)
-            for path, before in self.seen.items():
-                now = look_at(path)
-                if now != before:
-                    self.seen[path] = now
-                    changed.add(path.removesuffix("-wal"))
+        changed = set(self.keeper.scanner.waiting)
+        for path, before in self.seen.items():
+            now = look_at(path)
+            if now != before:
+                self.seen[path] = now
+                changed.add(path.removesuffix("-wal"))
         if not changed and not self.changed_by_others():
             return
         if any(os.path.isdir(path) or path not in self.seen for path in changed):
@@ -148,7 +148,7 @@ class Watcher:
         version = self.keeper.connection.execute("PRAGMA data_version").fetchone()[0]
         changed = version != self.version
         self.version = version
-        return changed
+        return bool(changed)
 
     def notice(self) -> None:
         """Tells the server when the ledger changed, whoever changed it."""
@@ -182,9 +182,7 @@ class Watcher:
         except queue.Empty:
             return
         if "wishes" in line:
-            wishes = line["wishes"]
-            wish(self.keeper.connection, Wishes(*(tuple(w) if isinstance(w, list) else w for w in wishes)))
-            self.next_sweep = 0.0
+            self.wish(line["wishes"])
         if "sweep" in line:
             self.next_sweep = 0.0
         if "reindex" in line:
@@ -193,6 +191,12 @@ class Watcher:
                 self.keeper.reindex(tell=self.progress)
             self.notice()
             self.tell(reindexed=line["reindex"], done=done)
+
+    def wish(self, values: list[Any]) -> None:
+        """Settings of the server that decide what is kept."""
+        wishes = Wishes._make(tuple(each) if isinstance(each, list) else each for each in values)
+        wish(self.keeper.connection, wishes)
+        self.next_sweep = 0.0
 
     def tell(self, **line: Any) -> None:
         """Sends a line to the server."""
@@ -230,12 +234,15 @@ def main() -> None:
     first["places"]["user_data_dirs"] = tuple(first["places"]["user_data_dirs"])
     first["places"]["agent_log_dirs"] = tuple(first["places"]["agent_log_dirs"])
     first["places"]["roots"] = tuple(tuple(pair) for pair in first["places"]["roots"])
+    wishes = first["wishes"]
     lines: queue.Queue[dict[str, Any]] = queue.Queue()
     if os.name == "posix":
         os.nice(5)  # the person's own work comes first
     threading.Thread(target=_read, args=(lines,), daemon=True).start()
     try:
-        Watcher(first["path"], Places(**first["places"]), lines).run()
+        watcher = Watcher(first["path"], Places(**first["places"]), lines)
+        watcher.wish(wishes)
+        watcher.run()
     except BrokenPipeError:
         os._exit(0)
 
