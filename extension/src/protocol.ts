@@ -229,6 +229,11 @@ export interface Switch {
   gives: string;
 }
 
+/** The same, with the agent. */
+export interface AgentSwitch extends Switch {
+  agent: string;
+}
+
 /** One agent that can be read. */
 export interface AgentInfo {
   agent: string;
@@ -442,7 +447,7 @@ export interface Status {
   /** Sources with a problem. */
   problems: number;
   /** Settings of the agents in use that are off. */
-  off: Switch[];
+  off: AgentSwitch[];
   /** Grows with every change of the ledger. */
   generation: number;
 }
@@ -476,20 +481,26 @@ export interface Plan {
   promo: boolean;
 }
 
-/** Where prices come from and how old they are. */
+/** Where Copilot's prices come from and how old they are. */
 export interface PricingStatus {
-  /** Where Copilot's card was read. */
+  /** Which table is in use. */
+  table: "shipped" | "refreshed";
+  /** Where it was read. */
   source: string;
   /** Day on which it was last compared with its source. */
   checked: string | null;
   /** Days since then. */
   ageDays: number | null;
-  /** Models of Copilot's card. */
+  /** Models of the table. */
   models: number;
-  /** When a newer card was fetched, ISO-8601 UTC with milliseconds; null: not known. */
-  refreshedAt: string | null;
-  /** Where it is kept. */
-  refreshedPath: string | null;
+  /** Was a newer table ever fetched? */
+  refreshed: boolean;
+  /** Where a fetched table is kept. */
+  path: string;
+  /** The same day of the table that came with the program. */
+  shippedChecked: string | null;
+  /** What is wrong with a damaged download, which is then not used. */
+  error: string | null;
   /** The user's own price file. */
   userFile: string | null;
 }
@@ -864,6 +875,8 @@ export interface InitializationOptions {
   storage?: string;
   /** VS Code user-data folders that logs may be in (each holds `User/`). */
   userDataDirs?: string[];
+  /** The word that a server started with `--token` asks for. */
+  token?: string;
   settings?: Settings;
 }
 
@@ -962,7 +975,7 @@ export const errors = {
   /** A price file that cannot be understood. */
   BadPriceFile: 1105,
   /** The prices could not be fetched. */
-  NetworkError: 1201,
+  RefreshFailed: 1201,
   /** The ledger is being written by another process and did not become free in time. */
   LedgerBusy: 1202,
 } as const;

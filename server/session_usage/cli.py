@@ -15,6 +15,7 @@ from typing import Any
 from session_usage import __version__
 from session_usage.errors import NotFound, SessionUsageError, UsageError
 
+_SHOWN = 3
 EPILOG = """\
 exit codes: 0 done; 1 nothing of that name exists; 2 wrong usage, bad input or a bad file.
 Amounts: billed = the server's figure; priced = tokens x list price of the day (=);
@@ -101,11 +102,25 @@ def parser() -> argparse.ArgumentParser:
         "figure", nargs="?", default="total",
         help="total (default), model=…, subagent=…, skill=…, turn=… or request=…",
     )  # fmt: skip
-    prices = command("prices", _prices, "the price table in use")
-    prices.add_argument("model", nargs="?", help="only this model")
+    prices = command("prices", _prices_or_source, "the price table in use")
+    prices.add_argument(
+        "model", nargs="?",
+        help="only this model; or status: which table is in use; or refresh: download a newer one",
+    )  # fmt: skip
+    prices.add_argument("--url", help="where refresh finds the table (default: GitHub's docs)")
     prices.add_argument("--on", metavar="DAY", help="rates in force on that day")
     command("doctor", _doctor, "which logs exist, what is switched off, what cannot be read")
     command("demo", _demo, "a report of the bundled sample sessions")
+    serve = command("serve", _serve, "answer an editor: JSON-RPC on stdin and stdout")
+    serve.add_argument("--stdio", action="store_true", help=argparse.SUPPRESS)
+    serve.add_argument("--clientProcessId", metavar="N", help=argparse.SUPPRESS)
+    serve.add_argument("--tcp", type=int, metavar="PORT", help="wait for one client there")
+    serve.add_argument("--websocket", type=int, metavar="PORT", help="the same over WebSocket")
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at; other than this machine's "
+        "own only with --token",
+    )  # fmt: skip
+    serve.add_argument("--token", help="a word that clients must send in initializationOptions")
     completion = command("completion", _completion, "print a completion script for a shell")
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
     return top
@@ -186,40 +201,53 @@ def _must_exist(folder: str | None) -> None:
 
 def _price_table(options: argparse.Namespace) -> Any:
     from session_usage import pricing
+    from session_usage.places import here
 
-    return pricing.load(options.prices)
+    return pricing.load(options.prices, refreshed=here().prices())
+
+
+def _prices_or_source(options: argparse.Namespace) -> None:
+    if options.model in ("status", "refresh"):
+        _price_source(options)
+    else:
+        _prices(options)
+
+
+def _price_source(options: argparse.Namespace) -> None:
+    """The table in use, after a download where the user asked for one."""
+    from session_usage import refresh
+    from session_usage.places import here
+
+    where = here().prices()
+    if options.model == "refresh":
+        refresh.download(where, options.url or refresh.URL)
+    found = refresh.status(where)
+    if options.format == "json":
+        _json(found)
+    elif options.format == "csv":
+        _csv([found])
+    else:
+        for name, value in found.items():
+            if value is not None:
+                print(f"{name.replace('_', ' '):16} {value}")
 
 
 def _window(options: argparse.Namespace) -> tuple[int | None, int | None]:
     if not (options.since or options.until or options.window):
         return None, None
     from session_usage import windows
+    from session_usage.places import system_zone
 
     if options.window and (options.since or options.until):
         raise UsageError("--window does not go with --since or --until")
     now_ms = int(time.time() * 1000)
-    zone = options.zone or _system_zone()
+    zone = options.zone or system_zone()
     if options.window:
         window = windows.parse(options.window, now_ms, zone)
         return window.start_ms, window.end_ms
     since = windows.bound(options.since, now_ms, zone) if options.since else None
     until = windows.bound(options.until, now_ms, zone, end=True) if options.until else None
     return since, until
-
-
-def _system_zone() -> str:
-    """The IANA name of this machine's zone; UTC where it cannot be told."""
-    import os
-
-    name = os.environ.get("TZ", "").lstrip(":")
-    if name:
-        return name
-    try:
-        target = os.path.realpath("/etc/localtime")
-    except OSError:
-        return "UTC"
-    _, found, zone = target.partition("zoneinfo/")
-    return zone if found else "UTC"
 
 
 def _fold(options: argparse.Namespace, by: Iterable[str] = ()) -> Any:
@@ -330,6 +358,7 @@ def _cursor(text: str | None) -> int:
 
 
 def _listed_row(item: Any) -> dict[str, Any]:
+    from session_usage.projects import project_of
     from session_usage.report import iso
 
     meta = item.meta
@@ -338,7 +367,7 @@ def _listed_row(item: Any) -> dict[str, Any]:
         "id": item.ref.id,
         "title": meta.title,
         "workspace": meta.workspace,
-        "project": meta.project,
+        "project": project_of(meta.workspace, meta.project),
         "branch": meta.branch,
         "createdAt": iso(meta.created_ms),
         "updatedAt": iso(item.updated_ms or None),
@@ -479,9 +508,28 @@ def _demo(options: argparse.Namespace) -> None:
     )
     terminal.report(out, report, by)
     dearest = max(sessions, key=lambda session: sum(r.nano_aiu or 0 for r in session.requests))
-    out.print("\n[bold]Why this number?[/bold] The dearest of them, call by call:\n")
-    terminal.explain(out, explain(dearest, _price_table(options)))
+    out.print(f"\n[bold]Why this number?[/bold] The first {_SHOWN} calls of the dearest one:\n")
+    chain = explain(dearest, _price_table(options))
+    chain["parts"] = chain["parts"][:_SHOWN]
+    terminal.explain(out, chain)
     out.print("\nYours: session-usage report, latest, list, show ID, explain ID, doctor")
+
+
+def _serve(options: argparse.Namespace) -> int:
+    for folder in (options.home, *(options.user_data_dir or ()), *(options.agent_log_dir or ())):
+        _must_exist(folder)
+    if options.host not in ("127.0.0.1", "::1", "localhost") and not options.token:
+        raise UsageError("--host other than this machine needs --token")
+    from session_usage.rpc.desk import Start
+    from session_usage.rpc.server import run
+
+    start = Start(
+        options.home, tuple(options.user_data_dir or ()), tuple(options.agent_log_dir or ()),
+        options.prices, options.zone,
+    )  # fmt: skip
+    return run(
+        start, tcp=options.tcp, websocket=options.websocket, host=options.host, token=options.token
+    )
 
 
 def _completion(options: argparse.Namespace) -> None:

@@ -143,6 +143,10 @@ class Places(NamedTuple):
             return self.join(self.home, "Library", "Application Support", "session-usage")
         return self.join(self.xdg("XDG_STATE_HOME", ".local", "state"), "session-usage")
 
+    def prices(self) -> str:
+        """Where price tables are kept that the user had downloaded."""
+        return self.join(self.state(), "prices")
+
 
 OWN_VARIABLES = frozenset({"SESSION_USAGE_HOME", "WSL_DISTRO_NAME"})
 """What is still honoured when the caller names another home folder."""
@@ -171,6 +175,19 @@ def here(
         agent_log_dirs=tuple(os.path.abspath(folder) for folder in agent_log_dirs),
         roots=tuple(roots),
     )
+
+
+def system_zone() -> str:
+    """The IANA name of this machine's zone; UTC where it cannot be told."""
+    name = os.environ.get("TZ", "").lstrip(":")
+    if name:
+        return name
+    try:
+        target = os.path.realpath("/etc/localtime")
+    except OSError:
+        return "UTC"
+    _, found, zone = target.partition("zoneinfo/")
+    return zone if found else "UTC"
 
 
 def entries(folder: str) -> list[os.DirEntry[str]]:

@@ -468,6 +468,9 @@ class InitializationOptions:
     user_data_dirs: list[str] | None = None
     """VS Code user-data folders that logs may be in (each holds `User/`)."""
 
+    token: str | None = None
+    """The word that a server started with `--token` asks for."""
+
     settings: Settings | None = None
 
 
@@ -516,7 +519,7 @@ ERRORS = {
     "BadWindow": 1103,
     "BadPattern": 1104,
     "BadPriceFile": 1105,
-    "NetworkError": 1201,
+    "RefreshFailed": 1201,
     "LedgerBusy": 1202,
 }
 """Code of each error, by the name of its class."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from session_usage.errors import UsageError
 from session_usage.events import COPILOT, FREE, UNKNOWN, Counter, Problem, Request
 from session_usage.pricing import Prices, Quote
+from session_usage.projects import project_of
 from session_usage.reconcile import Session
 from session_usage.usage import Tally, hit_rate
 
@@ -125,6 +126,7 @@ class Fold:
                 raise UsageError(f"cannot group by {dimension!r}; choose from: {known}")
         self.totals = Tally()
         self.rows: dict[tuple[Any, ...], Tally] = {}
+        self._met: set[int] = set()
         self._prices = prices
         self._contains = contains
         self._zone = zone or Zone()
@@ -162,11 +164,19 @@ class Fold:
         if "tool" in self.by:
             touched |= self._tools(session)
         if session.id is not None:
+            # what other sessions' files tell of a session comes as a second part of it
             for key in touched:
-                self.rows[key].sessions += 1
+                self.rows[key].sessions += self._is_new(session, key)
             if anything:
-                self.totals.sessions += 1
+                self.totals.sessions += self._is_new(session, None)
         return anything
+
+    def _is_new(self, session: Session, key: tuple[Any, ...] | None) -> bool:
+        mark = hash((session.agent, session.id, key))
+        if mark in self._met:
+            return False
+        self._met.add(mark)
+        return True
 
     def _tools(self, session: Session) -> set[tuple[Any, ...]]:
         """Calls per tool. Their rows hold no money: that stays with the requests."""
@@ -207,7 +217,9 @@ class Fold:
         if name == "subagent":
             return "/".join(usage.subagent) or "main"
         if name == "workspace":
-            return getattr(usage, "cwd", None) or session.meta.project or session.meta.workspace
+            return project_of(
+                getattr(usage, "cwd", None) or session.meta.workspace, session.meta.project
+            )
         if name == "branch":
             return getattr(usage, "branch", None) or session.meta.branch
         if name == "basis":
@@ -277,7 +289,7 @@ def session_report(session: Session, prices: Prices, detail: str = "compact") ->
         "id": session.id,
         "title": meta.title,
         "workspace": meta.workspace,
-        "project": meta.project,
+        "project": project_of(meta.workspace, meta.project),
         "branch": meta.branch,
         "version": meta.version,
         "createdAt": iso(meta.created_ms or begin),

@@ -70,6 +70,7 @@ _ERRORS = frozenset(
 """``errorType`` of a ``session.error`` that ends a failed model call."""
 _SHUTDOWN_FACTS = ("totalPremiumRequests", "totalApiDurationMs", "shutdownType", "codeChanges")
 _BIG = 1 << 14
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
 class CopilotCli:
@@ -83,8 +84,11 @@ class CopilotCli:
     switches = ()
 
     def sources(self, places: Places) -> Iterator[Source]:
-        for home in places.only(AGENT) or (places.copilot_home(),):
+        own = places.only(AGENT)
+        for home in own or (places.copilot_home(),):
             yield from _home(places, home)
+        if own is not None:
+            return
         for user_data in places.vscode():
             for entry in entries(places.join(user_data, "User", "agentHostUsage")):
                 if entry.name.endswith(".jsonl"):
@@ -120,7 +124,9 @@ def _source(kind: str, path: str, session: str | None) -> Source:
 
 
 def _home(places: Places, home: str) -> Iterator[Source]:
-    for folder in subfolders(places.join(home, "session-state")):
+    state = places.join(home, "session-state")
+    # a folder that a caller names may hold the sessions themselves
+    for folder in subfolders(state if os.path.isdir(state) else home):
         yield from session_folder(folder)
     database = places.join(home, "session-store.db")
     if stamp(database)[0]:
@@ -153,6 +159,7 @@ class _State:
     FIELDS = (
         "session", "started_ms", "run_ms", "model", "byok", "origin", "turn", "names", "skills",
         "output",
+        "counts_no_writes",
     )  # fmt: skip
 
     def __init__(self, source: Source, at: Cursor) -> None:
@@ -161,6 +168,7 @@ class _State:
         self.run_ms: int | None = None
         self.model: str | None = None
         self.byok = False
+        self.counts_no_writes = False
         self.origin: str | None = None
         self.turn: str | None = None
         self.output = 0
@@ -285,6 +293,9 @@ def _start(source: Source, state: _State, offset: int, event: _Data, data: _Data
     state.output = 0
     state.model = text(data.get("selectedModel"))
     # only a model from the user's own endpoint is not selected from Copilot's list
+    version = _VERSION.match(text(data.get("copilotVersion")) or "")
+    # versions before 1.0.35 state 0 cache writes whatever was written
+    state.counts_no_writes = bool(version) and tuple(map(int, version.groups())) < (1, 0, 35)  # type: ignore[union-attr]
     state.byok = "selectedModel" not in data and "model" not in data
     context = mapping(data.get("context"))
     yield Meta(
@@ -579,6 +590,9 @@ def _shutdown(source: Source, state: _State, offset: int, event: _Data, data: _D
         usage, count = mapping(metric.get("usage")), mapping(metric.get("requests"))
         inputs, output = whole(usage.get("inputTokens")), whole(usage.get("outputTokens"))
         figure = nano(metric.get("totalNanoAiu"))
+        write = whole(usage.get("cacheWriteTokens"))
+        if write == 0 and state.counts_no_writes:
+            write = None
         return Counter(
             f"{group}:{scope}:{'/'.join(subagent)}:{model}",
             AGENT, owner, "shutdown", source.path, offset, at_ms, scope, group,
@@ -588,7 +602,7 @@ def _shutdown(source: Source, state: _State, offset: int, event: _Data, data: _D
             requests=whole(count.get("count")),
             input_tokens=inputs,
             cache_read_tokens=whole(usage.get("cacheReadTokens")),
-            cache_write_tokens=whole(usage.get("cacheWriteTokens")),
+            cache_write_tokens=write,
             output_tokens=output,
             reasoning_tokens=whole(usage.get("reasoningTokens")),
             # a counter's 0 beside tokens is no bill (RULES R6)
@@ -796,7 +810,7 @@ def _workspace(source: Source) -> _Events:
         AGENT,
         source.session or "",
         source.path,
-        title=text(fields.get("name")) or text(fields.get("summary")),
+        title=_title(fields.get("name")) or _title(fields.get("summary")),
         workspace=text(fields.get("cwd")),
         project=text(fields.get("git_root")),
         branch=text(fields.get("branch")),
@@ -805,6 +819,10 @@ def _workspace(source: Source) -> _Events:
         rank=2,
     )
     yield START
+
+
+def _title(value: Any) -> str | None:
+    return text(value.strip()) if type(value) is str else None
 
 
 def _fields(content: str) -> _Data:
