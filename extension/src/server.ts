@@ -4,7 +4,9 @@ import {
   CloseAction,
   ErrorAction,
   LanguageClient,
+  type DynamicFeature,
   type Executable,
+  type StaticFeature,
 } from "vscode-languageclient/node";
 import { findPython } from "./python";
 import type { Notification, Request } from "./protocol";
@@ -18,10 +20,11 @@ const WAITS_MS = [0, 500, 1_000, 2_000, 5_000, 10_000] as const;
 /** A server that lived this long may fail again from the first wait on. */
 const SOUND_AFTER_MS = 60_000;
 
-/** A client without what editors do with languages: only our own requests and notifications. */
-class QuietClient extends LanguageClient {
-  protected override registerBuiltinFeatures(): void {
-    // and no commands of the server, which have the names of ours
+/** A client that leaves the names of commands to us: the server's are those of our own ones. */
+class Client extends LanguageClient {
+  override registerFeature(feature: StaticFeature | DynamicFeature<unknown>): void {
+    const method = "registrationType" in feature ? feature.registrationType.method : "";
+    if (method !== "workspace/executeCommand") super.registerFeature(feature);
   }
 }
 
@@ -100,7 +103,10 @@ export class Server implements vscode.Disposable {
     token?: vscode.CancellationToken,
   ): Promise<R> {
     const client = await this.running();
-    return client.sendRequest<R>(request.method, params, token);
+    // a token that is undefined would count as a second param
+    return token
+      ? client.sendRequest<R>(request.method, params, token)
+      : client.sendRequest<R>(request.method, params);
   }
 
   /** Asks by name; for pages, which name what they ask for. */
@@ -167,7 +173,7 @@ export class Server implements vscode.Disposable {
   }
 
   private newClient(executable: Executable, life: number): LanguageClient {
-    const client = new QuietClient(
+    const client = new Client(
       "copilotUsage",
       "Copilot Usage",
       { run: executable, debug: executable },

@@ -14,6 +14,7 @@ import {
   count,
   folderName,
   percent,
+  spent,
   tokens,
   when,
   zoneName,
@@ -120,7 +121,7 @@ function head(
           "whyb",
         ),
       ),
-      h("dd", { class: "big" }, amt(totals, { mark: false, unit: true })),
+      h("dd", { class: "big" }, amt(spent(totals), { mark: false, unit: true })),
       h("dd", {}, kinds.join(" · ")),
     ),
     figure(

@@ -1,6 +1,6 @@
 /** The view in the side bar: the current session, nothing else. */
 import { basisWord } from "../shared/basis";
-import { tokens } from "../shared/format";
+import { spent, tokens } from "../shared/format";
 import { t } from "../shared/l10n";
 import { allowanceLines } from "./allowance";
 import { breaks, breakWords, contextChart, mainRequests } from "./context";
@@ -29,7 +29,12 @@ export function side(width: number): Child {
       h(
         "div",
         { class: "grp" },
-        h("div", { class: "ln" }, t("Today"), amt(status.today.totals, { className: "slot" })),
+        h(
+          "div",
+          { class: "ln" },
+          t("Today"),
+          amt(spent(status.today.totals), { className: "slot" }),
+        ),
       ),
       allowanceLines(status),
     ];

@@ -38,6 +38,13 @@ export interface Parts {
   small: boolean;
 }
 
+/** What a period cost: nothing at all where nothing was used, which is not the same as unknown. */
+export function spent<T extends Figure & { requests: number }>(totals: T): T {
+  return totals.nanoAiu === null && totals.requests === 0
+    ? { ...totals, nanoAiu: 0, basis: "billed" }
+    : totals;
+}
+
 const NANO_PER_CREDIT = 1e9;
 const NANO_PER_USD = 1e11;
 const formats = new Map<string, Intl.NumberFormat>();

@@ -1,6 +1,6 @@
 /** What the status bar item says in each state. Pure, so that every state can be tested. */
 import type { Status, Totals } from "../protocol";
-import { amount, percent, round, type Manner } from "./format";
+import { amount, percent, round, spent, type Manner } from "./format";
 import { t } from "./l10n";
 
 export type Shown = "session" | "today" | "month" | "remaining";
@@ -56,14 +56,14 @@ function part(shown: Shown, status: Status, manner: Manner, alone: boolean): [st
     }
     case "today":
       return [
-        t("today {0}", figure(status.today.totals, manner)),
-        t("today {0}", spoken(status.today.totals, manner)),
+        t("today {0}", figure(spent(status.today.totals), manner)),
+        t("today {0}", spoken(spent(status.today.totals), manner)),
       ];
     case "month": {
-      const text = figure(status.month.totals, manner);
+      const text = figure(spent(status.month.totals), manner);
       return [
         alone ? t("month {0}", text) : t("mo {0}", text),
-        t("this billing month {0}", spoken(status.month.totals, manner)),
+        t("this billing month {0}", spoken(spent(status.month.totals), manner)),
       ];
     }
     case "remaining": {

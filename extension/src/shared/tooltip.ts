@@ -1,7 +1,17 @@
 /** The hover of the status bar item, as Markdown. Pure, so that every state can be tested. */
 import type { Status, StatusSession } from "../protocol";
 import { basisWords } from "./basis";
-import { agentName, amount, count, percent, round, tokens, when, type Manner } from "./format";
+import {
+  agentName,
+  amount,
+  count,
+  percent,
+  round,
+  spent,
+  tokens,
+  when,
+  type Manner,
+} from "./format";
 import type { ServerState } from "./item";
 import { t } from "./l10n";
 
@@ -135,9 +145,9 @@ export function tooltip(server: ServerState, status: Status | null, manner: Mann
   if (status.session) lines.push(...sessionLines(status.session, manner));
   else lines.push(`**${t("No session in this window yet")}**`, "");
   lines.push(...troubleLines(status));
-  const today = `${t("Today")} ${amount(status.today.totals, manner)}`;
+  const today = `${t("Today")} ${amount(spent(status.today.totals), manner)}`;
   const month = `${when(status.month.startsAt, "month", { ...manner, zone: "UTC" })} ${amount(
-    status.month.totals,
+    spent(status.month.totals),
     manner,
   )}`;
   lines.push(`${today} · ${month}`, "");
