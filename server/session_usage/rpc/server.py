@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import logging
 import os
 import sys
@@ -235,6 +234,8 @@ class Server(LanguageServer):
             raise Failure(
                 INVALID_PARAMS, str(error).replace("params", "params.initializationOptions", 1)
             ) from None
+        import hmac
+
         if self.token and not hmac.compare_digest(
             (options.token or "").encode(), self.token.encode()
         ):
@@ -245,8 +246,8 @@ class Server(LanguageServer):
             options = _with_folders(options, params)
         self.protocol.built_in(number, types.INITIALIZE, {"capabilities": {}, **params})
         self.initialized = True
-        self._configure(options, client_settings)
-        asyncio.get_running_loop().call_soon(self._start)
+        # the answer is out: what takes time to import comes now
+        asyncio.get_running_loop().call_soon(self._start, options, client_settings)
 
     def _configure(self, options: InitializationOptions | None, client_settings: Any) -> None:
         self.desk.configure(options, client_settings)
@@ -254,8 +255,9 @@ class Server(LanguageServer):
         self.indexer.wish(self.desk.wishes)
         self.board.changed()
 
-    def _start(self) -> None:
+    def _start(self, options: InitializationOptions, client_settings: Any) -> None:
         """After the answer to ``initialize``: the ledger, and the child that keeps it."""
+        self._configure(options, client_settings)
         problem = self.desk.open()
         if problem:
             from session_usage.rpc.watch import ledger_problem
