@@ -515,7 +515,7 @@ def _demo(options: argparse.Namespace) -> None:
     out.print("\nYours: session-usage report, latest, list, show ID, explain ID, doctor")
 
 
-def _serve(options: argparse.Namespace) -> int:
+def _serve(options: argparse.Namespace) -> None:
     for folder in (options.home, *(options.user_data_dir or ()), *(options.agent_log_dir or ())):
         _must_exist(folder)
     if options.host not in ("127.0.0.1", "::1", "localhost") and not options.token:
@@ -527,9 +527,7 @@ def _serve(options: argparse.Namespace) -> int:
         options.home, tuple(options.user_data_dir or ()), tuple(options.agent_log_dir or ()),
         options.prices, options.zone,
     )  # fmt: skip
-    return run(
-        start, tcp=options.tcp, websocket=options.websocket, host=options.host, token=options.token
-    )
+    run(start, tcp=options.tcp, websocket=options.websocket, host=options.host, token=options.token)
 
 
 def _completion(options: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
@@ -265,6 +265,7 @@ class Server(LanguageServer):
             self.notify(PROBLEM, ledger_problem(self.desk.path, problem))
         self.indexer.path = self.desk.path
         self.indexer.start()
+        import session_usage.rpc.handlers  # noqa: F401 - before the first request needs it
 
     def _heard(self, line: dict[str, Any]) -> None:
         """A line of the child process."""
@@ -514,8 +515,8 @@ def run(
     websocket: int | None = None,
     host: str = "127.0.0.1",
     token: str | None = None,
-) -> int:
-    """Serves one client; returns the exit code. Logs hold no message and no path."""
+) -> NoReturn:
+    """Serves one client, then ends the process. Logs hold no message and no path."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     logging.getLogger("pygls").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -534,4 +535,7 @@ def run(
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(main())
-    return server.exit_code or 0
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    # threads that still work for nobody are not waited for
+    os._exit(server.exit_code or 0)
