@@ -141,7 +141,7 @@ def test_files_of_nothing_give_nothing(write: Write, data: bytes) -> None:
 
 def test_a_file_that_cannot_be_opened_is_an_OSError(tmp_path: Path) -> None:
     for path in (tmp_path / "absent", tmp_path):
-        with pytest.raises(OSError, match="absent|directory"):
+        with pytest.raises(OSError, match=r"absent|directory"):
             list(Scan(str(path)))
 
 
