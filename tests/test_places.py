@@ -187,7 +187,14 @@ def test_our_own_folder(platform: str, env: dict[str, str], folder: str) -> None
     assert at(platform, env).state() == folder
 
 
-EVERYTHING = dict.fromkeys(("COPILOT_HOME", "CLAUDE_CONFIG_DIR", "CODEX_HOME", "OPENCODE_DB", "GEMINI_CLI_HOME", "VSCODE_PORTABLE", "VSCODE_APPDATA", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "APPDATA", "WSL_DISTRO_NAME", "HOME", "USERPROFILE"), "/of/this/user")  # fmt: skip
+EVERYTHING = dict.fromkeys(
+    (
+        "COPILOT_HOME", "CLAUDE_CONFIG_DIR", "CODEX_HOME", "OPENCODE_DB", "GEMINI_CLI_HOME",
+        "VSCODE_PORTABLE", "VSCODE_APPDATA", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
+        "XDG_STATE_HOME", "APPDATA", "WSL_DISTRO_NAME", "HOME", "USERPROFILE",
+    ),
+    "/of/this/user",
+)  # fmt: skip
 
 
 def test_another_home_ignores_the_variables_of_this_user(tmp_path: Path) -> None:
