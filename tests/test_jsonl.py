@@ -438,3 +438,23 @@ def test_instants_are_those_of_the_calendar(
 )  # fmt: skip
 def test_instants(value: object, expected: int | None) -> None:
     assert instant(value) == expected
+
+
+@given(
+    st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 30)),
+    st.lists(st.text("0123456789.:Z٣ ", min_size=8, max_size=8), max_size=3),
+)
+def test_instants_of_a_minute_seen_before_are_no_different(at: datetime, ends: list[str]) -> None:
+    begin = f"{at.year:04d}-{at:%m-%dT%H:%M}"
+    minute = instant(f"{begin}:00.000Z")
+    assert minute is not None
+    for second in (0, 1, 59):
+        assert instant(f"{begin}:{second:02d}.07Z") == minute + second * 1000 + 70
+        assert instant(f"{begin}:{second:02d}.007Z") == minute + second * 1000 + 7
+        assert instant(f"{begin}:{second:02d}.007") == minute + second * 1000 + 7
+    assert instant(f"{begin}:60.000Z") in (None, minute + 60_000)
+    for end in ends:
+        known = instant(begin + end)
+        jsonl._minutes.clear()
+        assert instant(begin + end) == known
+        instant(f"{begin}:00.000Z")

@@ -126,6 +126,8 @@ class Counter(NamedTuple):
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
     nano_aiu: int | None = None
+    run_output_tokens: int | None = None
+    """Output tokens that the lines of this run alone add up to, where they tell."""
     subagent: tuple[str, ...] = ()
     reason: str = ""
     """What it means when this counter knows more than the requests."""

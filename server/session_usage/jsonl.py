@@ -19,7 +19,7 @@ What a line can do to us, and what happens then:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 try:
@@ -77,6 +77,11 @@ class Scan:
     line if it holds one of ``needles``.
 
     After the iteration ``offset`` is the byte after the last newline: where to go on.
+
+    ``skip(buffer, begin, end)``, e.g. the ``match`` of a pattern of line starts, says which
+    lines cannot matter: all others are handed out, so that what nobody knows yet is never
+    lost. It costs one pass however many kinds of lines there are.
+
     Raises OSError when the file cannot be opened or read.
     """
 
@@ -90,9 +95,11 @@ class Scan:
         plain: bytes = b"",
         heads: tuple[bytes, ...] = (),
         anywhere: Sequence[bytes] = (),
+        skip: Callable[[Any, int, int], Any] | None = None,
     ) -> None:
         self.path = path
         self.needles = tuple(needles)
+        self.skip = skip
         self.start = start
         self.offset = start
         self.first = first
@@ -151,12 +158,16 @@ class Scan:
     def _wanted(self, line: bytes, base: int) -> bool:
         if self.first and base == 0:
             return True
+        if self.skip:
+            return not self.skip(line, 0, len(line))
         if self.plain and line.startswith(self.plain):
             return line.startswith(self.heads) or any(part in line for part in self.anywhere)
         return not self.needles or any(needle in line for needle in self.needles)
 
     def _lines(self, buffer: bytearray, last: int, base: int) -> Iterable[tuple[int, int]]:
         """(begin, end) of the wanted lines in buffer[:last], in order."""
+        if self.skip:
+            return _not_skipped(buffer, last, self.skip)
         if self.plain:
             return self._by_head(buffer, last)
         if not self.needles:
@@ -198,6 +209,17 @@ class Scan:
             ):
                 yield begin, stop
             begin = stop + 1
+
+
+def _not_skipped(
+    buffer: bytearray, last: int, skip: Callable[[Any, int, int], Any]
+) -> Iterator[tuple[int, int]]:
+    begin = 0
+    while begin <= last:
+        stop = buffer.find(b"\n", begin, last + 1)
+        if stop > begin and not skip(buffer, begin, stop):
+            yield begin, stop
+        begin = stop + 1
 
 
 def _all_lines(buffer: bytearray, last: int) -> Iterator[tuple[int, int]]:
@@ -277,7 +299,7 @@ def _constant(_: str) -> None:
     """NaN and the infinities are no figures: absent."""
 
 
-def parse(data: bytes, once: bytes = b"") -> tuple[Any, str | None]:
+def parse(data: bytes | bytearray, once: bytes = b"") -> tuple[Any, str | None]:
     """The JSON value of a line and what was wrong with it, in one word for a problem.
 
     Never raises: a line that cannot be read at all gives ``(None, reason)``; one that can be
@@ -298,7 +320,7 @@ def parse(data: bytes, once: bytes = b"") -> tuple[Any, str | None]:
     return value, None
 
 
-def _rescue(data: bytes) -> tuple[Any, str | None]:
+def _rescue(data: bytes | bytearray) -> tuple[Any, str | None]:
     import json
 
     try:
@@ -319,7 +341,7 @@ def _rescue(data: bytes) -> tuple[Any, str | None]:
     return value, reason
 
 
-def _has_doubled_keys(data: bytes) -> bool:
+def _has_doubled_keys(data: bytes | bytearray) -> bool:
     import json
 
     doubled = False
@@ -347,11 +369,14 @@ def whole(value: Any) -> int | None:
     up; numeric texts too, because some versions of the agents quote their numbers. Nothing
     an agent counts has more than 18 digits, which SQLite and JSON readers can hold.
     """
-    if type(value) is int:
+    kind = value.__class__
+    if kind is int:
         return value if 0 <= value < _BEYOND else None
-    if type(value) is float:
+    if value is None:
+        return None
+    if kind is float:
         return int(value + 0.5) if 0 <= value < _BEYOND else None
-    if type(value) is str and len(value) <= 18 and value.isascii() and value.isdigit():
+    if kind is str and len(value) <= 18 and value.isascii() and value.isdigit():
         return int(value)
     return None
 
@@ -376,6 +401,11 @@ def instant(value: Any) -> int | None:
     or a number of milliseconds; None for anything else."""
     if type(value) is not str:
         return whole(value) or None
+    minute_ms = _minutes.get(value[:16])
+    if minute_ms is not None and len(value) == 24 and value[16] + value[19] + value[23] == ":.Z":
+        rest = value[17:19] + value[20:23]
+        if rest.isascii() and rest.isdigit() and rest < "60":
+            return minute_ms + int(rest)
     match = _INSTANT.match(value)
     if not match:
         return None
@@ -394,6 +424,10 @@ def instant(value: Any) -> int | None:
     if match[8]:
         offset = (int(match[9]) * 60 + int(match[10])) * 60
         total -= offset if match[8] == "+" else -offset
+    if not match[8] and second < 60 and value[10] == "T":
+        if len(_minutes) > 5000:
+            _minutes.clear()
+        _minutes[value[:16]] = (total - second) * 1000
     return total * 1000 + int(fraction)
 
 
@@ -401,6 +435,10 @@ def _days(year: int, month: int) -> int:
     if month == 2:
         return 29 if year % 4 == 0 and (year % 100 or year % 400 == 0) else 28
     return 30 + (month + month // 8) % 2
+
+
+_minutes: dict[str, int] = {}
+"""Epoch milliseconds of minutes seen: the lines of a log share them (3 times as fast)."""
 
 
 def parse_any(data: bytes) -> Any:

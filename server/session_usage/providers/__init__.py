@@ -75,6 +75,8 @@ class Provider(Protocol):
 _BUILT_IN = {
     "copilot-vscode": "session_usage.providers.copilot_vscode",
     "copilot-cli": "session_usage.providers.copilot_cli",
+    "claude-code": "session_usage.providers.claude_code",
+    "codex": "session_usage.providers.codex",
     "opencode": "session_usage.providers.opencode",
     "gemini": "session_usage.providers.gemini",
     "agent-log": "session_usage.providers.agent_log",

@@ -48,6 +48,8 @@ AGENT = "copilot-vscode"
 
 _USAGE_NEEDLES = (b'"llm_request"', b'"child_session_ref"')
 _FULL_NEEDLES = (*_USAGE_NEEDLES, b'"session_start"', b'"user_message"', b'"tool_call"')
+_TEXTS = (b'"userRequest":"', b'"inputMessages":"')
+_LONG = 1 << 12
 _BACKGROUND = (
     "title",
     "categorization",
@@ -231,53 +233,59 @@ def _debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
         label = name[:-6]
     needles = _FULL_NEEDLES if full else _USAGE_NEEDLES
     scan = Scan(source.path, needles, at.offset, first=at.offset == 0)
+    log = source.path
     path = _path(child, label, parent, session)
     before_tail: tuple[Any, ...] | None = None
+    settled = at.offset != 0  # what the first lines decide is decided
     try:
-        for line in scan:
-            if not line.whole:
+        for offset, buffer, begin, stop, complete in scan.spans():
+            if not complete:
                 before_tail = (child, label, parent, turn, skill, began)
-            if not line.offset and not any(needle in line.data for needle in _FULL_NEEDLES):
-                if not line.data.startswith(b"{"):
+            if not offset and not any(buffer.find(n, 0, stop) >= 0 for n in _FULL_NEEDLES):
+                if not buffer.startswith(b"{", begin):
                     yield _malformed(source, 0, "not JSON")
                 continue
-            data, wrong = parse(line.data, b'"attrs":')
+            data, wrong = parse(_without_texts(buffer, begin, stop), b'"attrs":')
+            if wrong:  # perhaps the line, perhaps the cutting
+                data, wrong = parse(buffer[begin:stop], b'"attrs":')
             if wrong:
-                yield _malformed(source, line.offset, wrong)
+                yield _malformed(source, offset, wrong)
             if not data:
                 continue
             kind = data.get("type")
-            attrs = mapping(data.get("attrs"))
-            if label and child is None:
-                stream = text(data.get("sid"))
-                if stream and stream != session:
-                    child, label = stream, _without_id(label, stream)
-                    path = _path(child, label, parent, session)
+            attrs = data.get("attrs")
+            if attrs.__class__ is not dict:
+                attrs = {}
             if kind == "session_start":
                 began = True
                 label = text(attrs.get("label")) or label
                 parent = text(attrs.get("parentSessionId")) or parent
-                path = _path(child, label, parent, session)
-                version = text(attrs.get("copilotVersion"))
+                settled = False
                 if not label:
-                    yield Meta(AGENT, session, source.path, version=version, rank=1)
-                continue
-            if not began and not label and at.offset == 0:
-                began = True
-                yield Problem(
-                    "truncated", source.path, line.offset,
-                    "the beginning of this log was cut off; what it held is missing from totals",
-                    AGENT, session,
-                )  # fmt: skip
+                    version = text(attrs.get("copilotVersion"))
+                    yield Meta(AGENT, session, log, version=version, rank=1)
+            if not settled:
+                settled = True
+                if label and child is None:
+                    stream = text(data.get("sid"))
+                    if stream and stream != session:
+                        child, label = stream, _without_id(label, stream)
+                path = _path(child, label, parent, session)
+                if not began and not label:
+                    began = True
+                    yield Problem(
+                        "truncated", log, offset,
+                        "the beginning of this log was cut off; "
+                        "what it held is missing from totals",
+                        AGENT, session,
+                    )  # fmt: skip
             if kind == "llm_request":
-                yield _request(
-                    source.path, session, line.offset, data, attrs, child, label, path, turn, skill
-                )
+                yield _request(log, session, offset, data, attrs, child, label, path, turn, skill)
             elif kind == "child_session_ref":
                 other = text(attrs.get("childSessionId"))
                 title = text(attrs.get("childTitle")) or _short(text(attrs.get("label")))
                 if other and title:
-                    yield Meta(AGENT, session, source.path, names=((other, title),))
+                    yield Meta(AGENT, session, log, names=((other, title),))
             elif not full:
                 continue
             elif kind == "user_message":
@@ -285,17 +293,35 @@ def _debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                 turn = f"{data.get('spanId')}:{at_ms}"
                 skill = _command(text(attrs.get("content"))) or skill
                 if not label:
-                    yield Turn(turn, AGENT, session, source.path, line.offset, at_ms)
+                    yield Turn(turn, AGENT, session, log, offset, at_ms)
             elif kind == "tool_call":
                 yield ToolCall(
-                    f"{child or session}:{data.get('spanId')}:{data.get('ts')}@{line.offset}",
-                    AGENT, session, source.path, line.offset, whole(data.get("ts")),
+                    f"{child or session}:{data.get('spanId')}:{data.get('ts')}@{offset}",
+                    AGENT, session, log, offset, whole(data.get("ts")),
                     text(data.get("name")) or "unknown", path, skill, turn,
                     data.get("status") != "error", whole(data.get("dur")),
                 )  # fmt: skip
     except OSError as error:
         yield _unreadable(source, error)
     yield Cursor(scan.offset, before_tail or (child, label, parent, turn, skill, began))
+
+
+def _without_texts(buffer: bytearray, begin: int, stop: int) -> bytearray:
+    """A line with its long prompt texts cut out, which are most of it and tell nothing.
+
+    Inside a JSON text ``","`` can only be an escaped quote, a comma and the closing quote;
+    cut there, the line is no JSON any more and is read again as a whole.
+    """
+    if stop - begin < _LONG:
+        return buffer[begin:stop]
+    kept = bytearray()
+    for name in _TEXTS:
+        at = buffer.find(name, begin, stop)
+        end = buffer.find(b'","', at, stop) if at >= 0 else -1
+        if end >= 0:
+            kept += buffer[begin : at + len(name)]
+            begin = end
+    return kept + buffer[begin:stop]
 
 
 def _without_id(label: str, stream: str) -> str:
@@ -319,6 +345,14 @@ def _path(
 
 
 @functools.lru_cache(maxsize=256)
+def _purpose(label: str | None, site: str | None) -> tuple[str, str]:
+    """(surface, billing) of a call, by its child's label and its call site."""
+    surface = _surface(label)
+    if surface == "chat":
+        surface = _surface(site)
+    return surface, BYOK if site and "copilotLanguageModelWrapper" in site else COPILOT
+
+
 def _surface(site: str | None) -> str:
     """What a call was for, by its call site or its child's label."""
     if not site:
@@ -352,48 +386,61 @@ def _request(
     turn: str | None,
     skill: str | None,
 ) -> Request:
+    get = attrs.get
     span = data.get("spanId")
     started = data.get("ts")
-    if type(started) is not int:
+    if started.__class__ is not int:
         started = whole(started)
-    site = attrs.get("debugName")
-    output = attrs.get("outputTokens")
+    site = get("debugName")
+    output = get("outputTokens")
     status = "ok"
     if output is None and data.get("status") == "error":
-        reason = str(attrs.get("error", "")).lower()
+        reason = str(get("error", "")).lower()
         status = "cancelled" if "abort" in reason or "cancel" in reason else "error"
     run = data.get("rIdx")
-    surface = _surface(label)
-    if surface == "chat" and site.__class__ is str:
-        surface = _surface(site)
-    return Request(
-        f"{child or session}:{span or offset}:{started}",
-        AGENT,
-        session,
-        "debug-log",
-        path,
-        offset,
-        started,
-        text(attrs.get("model")),
-        None,
-        BYOK if site.__class__ is str and "copilotLanguageModelWrapper" in site else COPILOT,
-        status,
-        whole(attrs.get("inputTokens")),
-        whole(attrs.get("cachedTokens")),
-        None,
-        None,
-        whole(output),
-        None,
-        nano(attrs.get("copilotUsageNanoAiu")),
-        whole(data.get("dur")),
-        whole(attrs.get("ttft")),
-        surface,
-        subagent,
-        child if label else None,
-        turn if not label else None,
-        skill,
-        link=(f"{span}:r{run}" if run else span) if span.__class__ is str else None,
+    surface, billing = _purpose(label, site if site.__class__ is str else None)
+    # built as a plain tuple: this line runs for every call of every log
+    return _new(
+        Request,
+        (
+            f"{child or session}:{span or offset}:{started}",
+            AGENT,
+            session,
+            "debug-log",
+            path,
+            offset,
+            started,
+            text(get("model")),
+            None,
+            billing,
+            status,
+            whole(get("inputTokens")),
+            whole(get("cachedTokens")),
+            None,
+            None,
+            whole(output),
+            None,
+            nano(get("copilotUsageNanoAiu")),
+            whole(data.get("dur")),
+            whole(get("ttft")),
+            surface,
+            subagent,
+            child if label else None,
+            turn if not label else None,
+            skill,
+            None,
+            None,
+            False,
+            False,
+            False,
+            None,
+            None,
+            (f"{span}:r{run}" if run else span) if span.__class__ is str else None,
+        ),
     )
+
+
+_new = tuple.__new__
 
 
 class _Journal:
