@@ -144,7 +144,7 @@ def assert_adds_up(totals: Row, rows: list[Row]) -> None:
     assert totals["basis"] == max(known, key=BASES.index, default=UNKNOWN)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(LIBRARIES, GROUPINGS)
 def test_C14_B14_the_rows_of_any_breakdown_add_up_to_the_totals(
     library: tuple[Session, ...], by: list[str]
@@ -159,7 +159,7 @@ def test_C14_B14_the_rows_of_any_breakdown_add_up_to_the_totals(
         assert row["sessions"] <= report["totals"]["sessions"] or "tool" in by
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(LIBRARIES, GROUPINGS, st.randoms(use_true_random=False))
 def test_the_order_of_sessions_does_not_matter(
     library: tuple[Session, ...], by: list[str], random: Any
@@ -169,7 +169,7 @@ def test_the_order_of_sessions_does_not_matter(
     assert folded(shuffled, *by).wire() == folded(library, *by).wire()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(LIBRARIES)
 def test_C14_the_totals_of_all_filters_add_up(library: tuple[Session, ...]) -> None:
     whole = folded(library).wire()["totals"]
@@ -179,7 +179,7 @@ def test_C14_the_totals_of_all_filters_add_up(library: tuple[Session, ...]) -> N
     assert whole["sessions"] == sum(part["sessions"] for part in parts)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(LIBRARIES, TIMES.filter(bool), GROUPINGS)
 def test_windows_are_half_open_and_miss_nothing_between_them(
     library: tuple[Session, ...], cut: int, by: list[str]
@@ -204,7 +204,7 @@ def test_windows_are_half_open_and_miss_nothing_between_them(
     )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(sessions(0))
 def test_B14_every_view_of_a_session_has_the_same_figures(session: Session) -> None:
     report = session_report(session, PRICES, "full")
@@ -219,7 +219,7 @@ def test_B14_every_view_of_a_session_has_the_same_figures(session: Session) -> N
     assert {name: chain[name] for name in SUMS} == {name: report["totals"][name] for name in SUMS}
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(sessions(0))
 def test_each_level_of_detail_holds_the_one_before(session: Session) -> None:
     minimal, compact, full = (session_report(session, PRICES, level) for level in DETAILS)
@@ -227,7 +227,7 @@ def test_each_level_of_detail_holds_the_one_before(session: Session) -> None:
     json.dumps(full)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(LIBRARIES, GROUPINGS)
 def test_B17_figures_are_integers(library: tuple[Session, ...], by: list[str]) -> None:
     report = folded(library, *by).wire()
