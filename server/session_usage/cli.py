@@ -15,6 +15,7 @@ from typing import Any
 from session_usage import __version__
 from session_usage.errors import NotFound, SessionUsageError, UsageError
 
+_SHOWN = 3
 EPILOG = """\
 exit codes: 0 done; 1 nothing of that name exists; 2 wrong usage, bad input or a bad file.
 Amounts: billed = the server's figure; priced = tokens x list price of the day (=);
@@ -105,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     prices.add_argument("model", nargs="?", help="only this model")
     prices.add_argument("--on", metavar="DAY", help="rates in force on that day")
     command("doctor", _doctor, "which logs exist, what is switched off, what cannot be read")
+    command("demo", _demo, "a report of the bundled sample sessions")
     completion = command("completion", _completion, "print a completion script for a shell")
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
     return top
@@ -329,6 +331,7 @@ def _cursor(text: str | None) -> int:
 
 
 def _listed_row(item: Any) -> dict[str, Any]:
+    from session_usage.projects import project_of
     from session_usage.report import iso
 
     meta = item.meta
@@ -337,7 +340,7 @@ def _listed_row(item: Any) -> dict[str, Any]:
         "id": item.ref.id,
         "title": meta.title,
         "workspace": meta.workspace,
-        "project": meta.project,
+        "project": project_of(meta.workspace, meta.project),
         "branch": meta.branch,
         "createdAt": iso(meta.created_ms),
         "updatedAt": iso(item.updated_ms or None),
@@ -397,6 +400,9 @@ def _report(options: argparse.Namespace) -> None:
         from session_usage import terminal
 
         terminal.report(_console(sys.stdout), report, by)
+        if not library.refs:
+            print("No sessions found. `session-usage doctor` shows where they may be,")
+            print("`session-usage demo` a report of sample sessions.")
 
 
 def _explain(options: argparse.Namespace) -> None:
@@ -442,6 +448,44 @@ def _doctor(options: argparse.Namespace) -> None:
         from session_usage import terminal
 
         terminal.doctor(_console(sys.stdout), found)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    """The report and one explanation on logs that really were written by the agents."""
+    import os
+
+    from session_usage import terminal
+    from session_usage.explain import explain
+    from session_usage.places import here
+    from session_usage.report import Fold
+    from session_usage.sessions import Library
+
+    samples = os.path.join(os.path.dirname(__file__), "data", "samples")
+    roots = [("copilot-cli", os.path.join(samples, "copilot"))]
+    storage = os.path.join(samples, "vscode", "User", "workspaceStorage")
+    roots.append(("copilot-vscode", storage))
+    library = Library(here(samples, roots=roots), "all")
+    by = ("agent", "model")
+    fold = Fold(_price_table(options), by)
+    sessions = list(library.all())
+    for session in sessions:
+        fold.add(session)
+    report = {**fold.wire(), "skipped": [], "problems": []}
+    if options.format == "json":
+        _json(report)
+        return
+    out = _console(sys.stdout)
+    out.print("[bold]These are bundled sample sessions, not yours.[/bold]")
+    out.print(
+        "Their logs were written by Copilot CLI and Copilot Chat; figures and texts are made up.\n"
+    )
+    terminal.report(out, report, by)
+    dearest = max(sessions, key=lambda session: sum(r.nano_aiu or 0 for r in session.requests))
+    out.print(f"\n[bold]Why this number?[/bold] The first {_SHOWN} calls of the dearest one:\n")
+    chain = explain(dearest, _price_table(options))
+    chain["parts"] = chain["parts"][:_SHOWN]
+    terminal.explain(out, chain)
+    out.print("\nYours: session-usage report, latest, list, show ID, explain ID, doctor")
 
 
 def _completion(options: argparse.Namespace) -> None:

@@ -70,6 +70,7 @@ _ERRORS = frozenset(
 """``errorType`` of a ``session.error`` that ends a failed model call."""
 _SHUTDOWN_FACTS = ("totalPremiumRequests", "totalApiDurationMs", "shutdownType", "codeChanges")
 _BIG = 1 << 14
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
 class CopilotCli:
@@ -153,6 +154,7 @@ class _State:
     FIELDS = (
         "session", "started_ms", "run_ms", "model", "byok", "origin", "turn", "names", "skills",
         "output",
+        "counts_no_writes",
     )  # fmt: skip
 
     def __init__(self, source: Source, at: Cursor) -> None:
@@ -161,6 +163,7 @@ class _State:
         self.run_ms: int | None = None
         self.model: str | None = None
         self.byok = False
+        self.counts_no_writes = False
         self.origin: str | None = None
         self.turn: str | None = None
         self.output = 0
@@ -285,6 +288,9 @@ def _start(source: Source, state: _State, offset: int, event: _Data, data: _Data
     state.output = 0
     state.model = text(data.get("selectedModel"))
     # only a model from the user's own endpoint is not selected from Copilot's list
+    version = _VERSION.match(text(data.get("copilotVersion")) or "")
+    # versions before 1.0.35 state 0 cache writes whatever was written
+    state.counts_no_writes = bool(version) and tuple(map(int, version.groups())) < (1, 0, 35)  # type: ignore[union-attr]
     state.byok = "selectedModel" not in data and "model" not in data
     context = mapping(data.get("context"))
     yield Meta(
@@ -579,6 +585,9 @@ def _shutdown(source: Source, state: _State, offset: int, event: _Data, data: _D
         usage, count = mapping(metric.get("usage")), mapping(metric.get("requests"))
         inputs, output = whole(usage.get("inputTokens")), whole(usage.get("outputTokens"))
         figure = nano(metric.get("totalNanoAiu"))
+        write = whole(usage.get("cacheWriteTokens"))
+        if write == 0 and state.counts_no_writes:
+            write = None
         return Counter(
             f"{group}:{scope}:{'/'.join(subagent)}:{model}",
             AGENT, owner, "shutdown", source.path, offset, at_ms, scope, group,
@@ -588,7 +597,7 @@ def _shutdown(source: Source, state: _State, offset: int, event: _Data, data: _D
             requests=whole(count.get("count")),
             input_tokens=inputs,
             cache_read_tokens=whole(usage.get("cacheReadTokens")),
-            cache_write_tokens=whole(usage.get("cacheWriteTokens")),
+            cache_write_tokens=write,
             output_tokens=output,
             reasoning_tokens=whole(usage.get("reasoningTokens")),
             # a counter's 0 beside tokens is no bill (RULES R6)
