@@ -29,22 +29,30 @@ estimated = something assumed (~); unknown = not in the logs (—). 1 credit = 0
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code. Errors are one line on stderr."""
     gc.disable()  # a command makes no cycles worth looking for; looking costs a tenth
-    options = parser().parse_args(argv)
     _write_anything()
+    try:
+        try:
+            return _run(parser().parse_args(argv))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        return 0
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         if options.json and options.csv:
             raise UsageError("--json does not go with --csv; choose one")
         if options.json or options.csv:
             options.format = "json" if options.json else "csv"
         result: int = options.run(options) or 0
-        sys.stdout.flush()
     except NotFound as error:
         return _fail(error, 1)
     except SessionUsageError as error:
         return _fail(error, 2)
     except BrokenPipeError:
-        _drop_output()
-        return 0
+        raise
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
         return _fail(f"{named}{error.strerror or error}", 2)
@@ -280,7 +288,11 @@ def _watched(library: Any, sessions: Iterator[Any]) -> Iterator[Any]:
 def _console(stream: Any) -> Any:
     from rich.console import Console
 
-    return Console(file=stream)
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise
+
+    return Plain(file=stream)
 
 
 def _json(value: Any) -> None:
