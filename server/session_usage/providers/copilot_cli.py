@@ -150,7 +150,7 @@ def _looks_like_journal(path: str) -> bool:
             head = file.read(1 << 16)
     except OSError:
         return False
-    return b'"session.start"' in head or (b'"type":' in head and b'"data":' in head)
+    return b'"type":' in head and b'"data":' in head and b'"parentId":' in head
 
 
 class _State:

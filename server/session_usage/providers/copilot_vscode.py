@@ -107,7 +107,9 @@ class CopilotVscode:
 
     def at(self, path: str) -> Iterator[Source]:
         if os.path.isdir(path):
-            yield from session_folder(path)
+            logs = tuple(session_folder(path))
+            if any(_looks_like(source.path) == "debug-log" for source in logs):
+                yield from logs
             return
         name = os.path.basename(path)
         kind = _looks_like(path) if name.endswith((".jsonl", ".json")) else None
