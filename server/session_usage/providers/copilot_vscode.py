@@ -465,7 +465,7 @@ class _Journal:
         if kind == 0:
             self.reset(mapping(value), offset)
             return
-        if type(keys) is not list or not keys:
+        if type(keys) is not list or not keys or not {type(key) for key in keys} <= {str, int}:
             return
         if keys[0] != "requests":
             if len(keys) == 1 and keys[0] in self.TOP:
@@ -604,7 +604,7 @@ def _turn(source: Source, session: str, request: dict[str, Any]) -> Iterator[Eve
         nano_aiu=nano(request.get("copilotCredits"), NANO_PER_CREDIT),
         reason="a turn whose calls were not logged",
         copied=copied and owner != session,
-        status={2: "cancelled", 3: "error"}.get(state.get("value") or 0, "ok"),
+        status={2: "cancelled", 3: "error"}.get(whole(state.get("value")) or 0, "ok"),
     )
     yield counter
     running = nano(request.get("sessionCopilotCredits"), NANO_PER_CREDIT)
