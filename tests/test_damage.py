@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,33 @@ def test_F8_values_of_another_type_are_unknown(
     for event in events:
         if isinstance(event, Request | Counter):
             hash(event)
+
+
+@pytest.mark.parametrize("odd", ["x'ff00'", "1e999", "-1", "'['", "NULL", "4611686018427387904"])
+def test_F8_rows_of_a_database_may_hold_anything(odd: str, tmp_path: Path) -> None:
+    """SQLite keeps values of any type in any column."""
+    user = tmp_path / ".config/Code/User"
+    shutil.copytree(DATA / "vscode/run6-capi-basic/User", user)
+    shutil.copytree(DATA / "copilot-cli/capi-simple/state", tmp_path / ".copilot")
+    for path in sorted(tmp_path.rglob("*.db")):
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            tables = [
+                (name, [column[1] for column in database.execute(f'PRAGMA table_info("{name}")')])
+                for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type='table'")
+                if not name.startswith(("sqlite_", "search_index"))
+            ]
+            database.execute("PRAGMA ignore_check_constraints = 1")
+            for number, (name, columns) in enumerate(tables):
+                for column in columns[number % 2 :: 2]:
+                    with suppress(sqlite3.IntegrityError):
+                        database.execute(f'UPDATE OR IGNORE "{name}" SET "{column}" = {odd}')
+    library = Library(Places(str(tmp_path), {}, "linux"))
+    listed(library)
+    fold = Fold(PRICES, DIMENSIONS)
+    for session in library.all(full=True):
+        fold.add(session)
+        json.dumps(session_report(session, PRICES, "full"))
+    assert fold.wire()["totals"]["nanoAiu"], "the logs beside the databases count"
 
 
 def test_a_session_with_counters_of_its_agents_alone_is_reconciled() -> None:
