@@ -21,12 +21,14 @@ With the user's own key (BYOK) no amount is written; counters print 0, which mea
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from session_usage import sqlite
+from session_usage.drift import Drift
 from session_usage.events import (
     BYOK,
     COPILOT,
@@ -64,6 +66,7 @@ _ERRORS = frozenset(
 """``errorType`` of a ``session.error`` that ends a failed model call."""
 _SHUTDOWN_FACTS = ("totalPremiumRequests", "totalApiDurationMs", "shutdownType", "codeChanges")
 _BIG = 1 << 14
+_KNOWN_TYPES = os.path.join(os.path.dirname(__file__), os.pardir, "data", "copilot-events.txt")
 
 
 class CopilotCli:
@@ -145,6 +148,7 @@ class _State:
 
     FIELDS = (
         "session", "started_ms", "run_ms", "model", "byok", "origin", "turn", "names", "skills",
+        "version",
     )  # fmt: skip
 
     def __init__(self, source: Source, at: Cursor) -> None:
@@ -157,6 +161,7 @@ class _State:
         self.turn: str | None = None
         self.names: dict[str, str] = {}
         self.skills: dict[str, str] = {}
+        self.version: str | None = None
         for field, value in zip(self.FIELDS, at.state, strict=False):
             setattr(self, field, value)
 
@@ -177,12 +182,16 @@ class _State:
 
 def _journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
     state = _State(source, at)
-    scan = Scan(source.path, _FULL_NEEDLES if full else _USAGE_NEEDLES, at.offset)
+    scan = Scan(source.path, () if full else _USAGE_NEEDLES, at.offset)
+    drift = Drift("Copilot CLI", _known_types()) if full else None
     before_tail: tuple[Any, ...] | None = None
     try:
         for line in scan:
             if not line.whole:
                 before_tail = state.saved()
+            if drift and not any(needle in line.data for needle in _FULL_NEEDLES):
+                drift.glance(line.data, state.version)
+                continue
             head = _HEAD_TYPE.match(line.data)
             if head and head[1] == b"session.usage_checkpoint" and len(line.data) > _BIG:
                 yield from _checkpoint_glance(source, state, line.offset, line.data)
@@ -193,9 +202,19 @@ def _journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
             read = _READERS.get(event.get("type") if event else None)
             if read:
                 yield from read(source, state, line.offset, event, mapping(event.get("data")))
+            elif drift and event:
+                drift.see(event.get("type"), state.version)
     except OSError as error:
         yield _unreadable(source, error)
+    if drift:
+        yield from drift.problems(source, state.session)
     yield Cursor(scan.offset, before_tail or state.saved())
+
+
+@functools.cache
+def _known_types() -> frozenset[str]:
+    with open(_KNOWN_TYPES, encoding="ascii") as file:
+        return frozenset(line.strip() for line in file if not line.startswith("#"))
 
 
 def _problem(source: Source, state: _State, kind: str, offset: int | None, reason: str) -> Problem:
@@ -220,6 +239,7 @@ def _start(source: Source, state: _State, offset: int, event: _Data, data: _Data
     state.model = text(data.get("selectedModel"))
     # only a model from the user's own endpoint is not selected from Copilot's list
     state.byok = "selectedModel" not in data and "model" not in data
+    state.version = text(data.get("copilotVersion")) or state.version
     context = mapping(data.get("context"))
     yield Meta(
         AGENT,
@@ -264,6 +284,8 @@ def _usage_record(source: Source, state: _State, offset: int, event: _Data, data
     provider = mapping(usage.get("provider"))
     byok = usage.get("isByok") is True or text(provider.get("kind")) not in (None, "copilot")
     agent_id, path = state.subagent(event, usage)
+    if not agent_id:
+        state.byok = byok  # what follows without a provider of its own: an error, a compaction
     duration = whole(usage.get("duration"))
     yield Request(
         key or f"{owner}@{offset}",

@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from session_usage import sqlite
+from session_usage.drift import Drift
 from session_usage.events import (
     BYOK,
     COPILOT,
@@ -47,6 +48,12 @@ AGENT = "copilot-vscode"
 
 _USAGE_NEEDLES = (b'"llm_request"', b'"session_start"', b'"child_session_ref"')
 _FULL_NEEDLES = (*_USAGE_NEEDLES, b'"user_message"', b'"tool_call"')
+_KNOWN_TYPES = frozenset(
+    {
+        "session_start", "user_message", "turn_start", "turn_end", "llm_request", "agent_response",
+        "tool_call", "subagent", "child_session_ref", "hook", "discovery", "generic", "error",
+    }
+)  # fmt: skip
 _BACKGROUND = (
     "title",
     "categorization",
@@ -227,18 +234,25 @@ def _debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
     child, label, parent, turn, skill, began = at.state or (None, None, None, None, None, False)
     if not at.state and name not in ("main.jsonl", f"{session}.jsonl"):
         label = name[:-6]
-    scan = Scan(source.path, _FULL_NEEDLES if full else _USAGE_NEEDLES, at.offset)
+    scan = Scan(source.path, () if full else _USAGE_NEEDLES, at.offset)
+    drift = Drift("Copilot Chat", _KNOWN_TYPES) if full else None
+    version: str | None = None
     before_tail: tuple[Any, ...] | None = None
     try:
         for line in scan:
             if not line.whole:
                 before_tail = (child, label, parent, turn, skill, began)
+            if drift and not any(needle in line.data for needle in _FULL_NEEDLES):
+                drift.glance(line.data, version)
+                continue
             data, wrong = parse(line.data, b'"attrs":')
             if wrong:
                 yield _malformed(source, line.offset, wrong)
             if not data:
                 continue
             kind = data.get("type")
+            if drift:
+                drift.see(kind, version)
             attrs = mapping(data.get("attrs"))
             if label and child is None:
                 stream = text(data.get("sid"))
@@ -248,7 +262,7 @@ def _debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                 began = True
                 label = text(attrs.get("label")) or label
                 parent = text(attrs.get("parentSessionId")) or parent
-                version = text(attrs.get("copilotVersion"))
+                version = text(attrs.get("copilotVersion")) or version
                 if not label:
                     yield Meta(AGENT, session, source.path, version=version, rank=1)
                 continue
@@ -282,6 +296,8 @@ def _debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                 )  # fmt: skip
     except OSError as error:
         yield _unreadable(source, error)
+    if drift:
+        yield from drift.problems(source, session)
     yield Cursor(scan.offset, before_tail or (child, label, parent, turn, skill, began))
 
 
