@@ -295,7 +295,9 @@ class _Shutdowns:
         for counter in counters:
             if counter.scope in ("session", "agent"):
                 groups.setdefault(f"{counter.path}:{counter.group}", []).append(counter)
-        self.groups = sorted(groups.values(), key=lambda group: group[0].at_ms or 0)
+        # the same run's totals in a second copy of the log are no second run
+        unique = {_run(group): group for group in reversed(groups.values())}
+        self.groups = sorted(unique.values(), key=lambda group: group[0].at_ms or 0)
         self.unsure = False
         self.path = self.groups[0][0].path if self.groups else ""
         self.epochs = self._epochs(messages)
@@ -382,6 +384,14 @@ class _Shutdowns:
             if sum(getattr(row, name) or 0 for row in rows) != (getattr(total, name) or 0):
                 return [total]
         return [row for row in rows if row.requests or row.input_tokens or row.nano_aiu]
+
+
+def _run(group: list[Counter]) -> frozenset[Counter]:
+    """What makes the totals of a run this run's, wherever they are written."""
+    return frozenset(
+        row._replace(key="", group="", offset=0, path=row.path if row.at_ms is None else "")
+        for row in group
+    )
 
 
 def _per_model(group: list[Counter]) -> dict[str, Counter]:

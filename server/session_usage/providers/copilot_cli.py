@@ -199,7 +199,7 @@ def _journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
             event, wrong = parse(line.data, b'"data":')
             if wrong:
                 yield _problem(source, state, "malformed", line.offset, f"a line is {wrong}")
-            read = _READERS.get(event.get("type") if event else None)
+            read = _READERS.get(text(event.get("type"))) if event else None
             if read:
                 yield from read(source, state, line.offset, event, mapping(event.get("data")))
             elif drift and event:
@@ -403,9 +403,10 @@ def _model_call(source: Source, state: _State, offset: int, event: _Data, data: 
     write = whole(details.get("cache_creation_tokens", usage.get("cache_creation_input_tokens")))
     if "cache_read_input_tokens" in usage and inputs is not None:
         inputs += (read or 0) + (write or 0)  # the Messages protocol counts them apart
+    listed = billed.get("token_details")
     counted = {
         text(row.get("token_type")): whole(row.get("token_count"))
-        for row in map(mapping, billed.get("token_details") or ())
+        for row in (map(mapping, listed) if type(listed) is list else ())
     }
     kind = text(mapping(data.get("provider")).get("kind"))
     duration = whole(data.get("modelCallDurationMs"))
@@ -466,7 +467,7 @@ def _tool_done(source: Source, state: _State, offset: int, event: _Data, data: _
 
 
 def _error(source: Source, state: _State, offset: int, event: _Data, data: _Data) -> _Events:
-    if data.get("errorType") not in _ERRORS and "statusCode" not in data:
+    if text(data.get("errorType")) not in _ERRORS and "statusCode" not in data:
         return
     at_ms = instant(event.get("timestamp"))
     owner, copied = state.owner(at_ms)
@@ -534,6 +535,7 @@ def _shutdown(source: Source, state: _State, offset: int, event: _Data, data: _D
         usage, count = mapping(metric.get("usage")), mapping(metric.get("requests"))
         inputs, output = whole(usage.get("inputTokens")), whole(usage.get("outputTokens"))
         figure = nano(metric.get("totalNanoAiu"))
+        write = whole(usage.get("cacheWriteTokens"))
         return Counter(
             f"{group}:{scope}:{'/'.join(subagent)}:{model}",
             AGENT, owner, "shutdown", source.path, offset, at_ms, scope, group,
@@ -543,7 +545,7 @@ def _shutdown(source: Source, state: _State, offset: int, event: _Data, data: _D
             requests=whole(count.get("count")),
             input_tokens=inputs,
             cache_read_tokens=whole(usage.get("cacheReadTokens")),
-            cache_write_tokens=whole(usage.get("cacheWriteTokens")),
+            cache_write_tokens=write or (None if _ignores_cache_writes(state.version) else write),
             output_tokens=output,
             reasoning_tokens=whole(usage.get("reasoningTokens")),
             # a counter's 0 beside tokens is no bill (RULES R6)
@@ -573,6 +575,12 @@ def _shutdown(source: Source, state: _State, offset: int, event: _Data, data: _D
             if name in data
         ),
     )  # fmt: skip
+
+
+def _ignores_cache_writes(version: str | None) -> bool:
+    """Versions up to 1.0.24 wrote 0 whatever was written; 1.0.35 is the first seen to count."""
+    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version or "")
+    return numbers is not None and tuple(map(int, numbers.groups())) < (1, 0, 35)
 
 
 def _is_byok(state: _State, metrics: _Data, figure: int | None) -> bool:
