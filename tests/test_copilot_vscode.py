@@ -36,7 +36,7 @@ SESSIONS = sorted(name for name in EXPECTED if not name.startswith("_"))
 RUNS = {
     "run1-byok": (range(1, 12), {1, 2, 6, 9}),
     "run5-otel-outfile": (range(1, 12), {1, 2, 6, 9}),
-    "run6-capi-basic": ((1, 2, 9, 13, 14), None),
+    "run6-capi-basic": ((1, 5, 6, 11, 16), {1, 5, 6}),
 }
 """Case -> the numbers of the answers that were given, and those of background calls."""
 
@@ -216,7 +216,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def jsonl(*lines: Any) -> str:
-    return "".join((x if type(x) is str else json.dumps(x)) + "\n" for x in lines)
+    return "".join((x if type(x) is str else json.dumps(x, separators=(",", ":"))) + "\n" for x in lines)
 
 
 def line(kind: str, second: float, span: str = "", **more: Any) -> dict[str, Any]:
@@ -370,7 +370,7 @@ def test_case_11_more_cached_than_asked(folder: Folder) -> None:
     quote = PRICES.quote(request)
     assert quote.nano_aiu is not None
     assert quote.nano_aiu >= 0
-    assert "inconsistent" in cases.kinds([session])  # R15
+    assert cases.kinds([session]) == {"malformed"}  # R15
 
 
 def test_case_12_each_call_is_priced_by_its_own_model_and_payer(folder: Folder) -> None:
@@ -547,8 +547,8 @@ JOURNALS: dict[str, tuple[list[Any], list[int]]] = {
     "turns appended": ([opened(), patch(2, "requests", v=[turn(1, 2)])], [2]),
     "credits set later": ([opened(turn(1)), patch(1, "requests", 0, "copilotCredits", v=2)], [2]),
     "credits set again": ([opened(turn(1, 1)), patch(1, "requests", 0, "copilotCredits", v=2)], [2]),
-    "credits deleted": ([opened(turn(1, 1)), patch(3, "requests", 0, "copilotCredits")], []),
-    "set without value": ([opened(turn(1, 1)), patch(1, "requests", 0, "copilotCredits")], []),
+    "credits deleted": ([opened(turn(1, 1)), patch(3, "requests", 0, "copilotCredits")], [None]),
+    "set without value": ([opened(turn(1, 1)), patch(1, "requests", 0, "copilotCredits")], [None]),
     "cut and appended": (
         [opened(turn(1, 2), turn(2, 3)), patch(2, "requests", i=1, v=[turn(3, 4)])], [2, 4],
     ),
@@ -582,7 +582,7 @@ JOURNALS: dict[str, tuple[list[Any], list[int]]] = {
 def test_case_23_24_a_chat_is_replayed_from_its_changes(name: str, folder: Folder) -> None:
     changes, credits = JOURNALS[name]
     folder.chat(*changes)
-    assert spent(folder.session()) == [credit * CREDIT for credit in credits]
+    assert spent(folder.session()) == [credit and credit * CREDIT for credit in credits]
 
 
 def test_case_23_thousands_of_patches(folder: Folder) -> None:

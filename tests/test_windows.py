@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_usage.errors import BadWindow
-from session_usage.windows import Window, bound, instant, parse
+from session_usage.windows import Window, bound, instant, parse, written
 
 GOLDEN = json.loads((Path(__file__).parent / "data/agent-log/expected.json").read_text("utf-8"))
 
@@ -207,7 +207,16 @@ def test_bounds(text: str, start: str, end: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "2026-W27-3", "20260701", "2026-07-01t10:00:00", "20260701T100000", "2026-W27", "soon"],
+    [
+        "",
+        "2026-02-30",
+        "2026-W27-3",
+        "20260701",
+        "2026-07-01t10:00:00",
+        "20260701T100000",
+        "2026-W27",
+        "soon",
+    ],
 )
 def test_D12_one_set_of_forms_on_every_python(text: str) -> None:
     with pytest.raises(BadWindow):
@@ -222,6 +231,7 @@ def test_D12_one_set_of_forms_on_every_python(text: str) -> None:
         ("2026-04-08T12:00:00.724013804Z", ms("2026-04-08T12:00:00.724Z")),
         ("0001-01-01T00:00:00Z", -62_135_596_800_000),
         ("0001-01-01T00:00:00+14:00", -62_135_596_800_000 - 14 * HOUR),
+        ("2026-02-30T12:00:00Z", None),
         ("2026-04-08T12:00:00", None),
         ("2026-04-08T12:00Z", None),
         ("yesterday", None),
@@ -229,6 +239,19 @@ def test_D12_one_set_of_forms_on_every_python(text: str) -> None:
 )
 def test_instants(text: str, expected: int | None) -> None:
     assert instant(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (-(10**17), "0001-01-01T00:00:00Z"),
+        (10**17, "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_instants_are_written_in_utc(moment: int, text: str) -> None:
+    assert written(moment) == text
 
 
 @given(

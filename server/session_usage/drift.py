@@ -4,52 +4,59 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from itertools import islice
 
 from session_usage.events import Problem, Source
-from session_usage.jsonl import parse
+from session_usage.jsonl import Scan, parse
 
 _HEAD = re.compile(
     rb'\s*\{(?:\s*"[A-Za-z]+"\s*:\s*(?:[-0-9.]+|"[^"\\]*")\s*,)*?\s*"type"\s*:\s*"([^"\\]*)"'
 )
 """The type of an event that only plain values precede: most lines, and cheap to tell."""
+_VERSION = re.compile(rb'"copilotVersion"\s*:\s*"([^"\\]{1,40})"')
+_STARTS = frozenset({"session.start", "session_start"})
 _NAME = re.compile(r"[\w.:/-]{1,60}")
 _SHOWN = 5
 
 
-class Drift:
-    """Gathers the unknown event types of one file, by the version that wrote them.
+def drift(source: Source, start: int, program: str, known: Collection[str]) -> Iterator[Problem]:
+    """One problem for each version of ``program`` that wrote types not in ``known``.
 
-    ``program`` is the program's name for people; ``known`` holds the types seen so far.
+    Reads ``source`` from byte ``start``. What is no name of a type is a damaged line, not
+    drift. Raises OSError when the file cannot be read.
     """
-
-    def __init__(self, program: str, known: Collection[str]) -> None:
-        self._program = program
-        self._known = known
-        self._new: dict[str | None, dict[str, None]] = {}
-
-    def glance(self, line: bytes, version: str | None) -> None:
-        """Notes the type of a line that is not parsed for anything else."""
-        head = _HEAD.match(line)
+    version = _first_version(source.path) if start else None
+    new: dict[str | None, dict[str, None]] = {}
+    for _, buffer, begin, stop, _ in Scan(source.path, (), start).spans():
+        head = _HEAD.match(buffer, begin, stop)
         if head:
-            self.see(head[1].decode("utf-8", "replace"), version)
-            return
-        event, _ = parse(line)  # keys in another order
-        if event:
-            self.see(event.get("type"), version)
+            kind: object = head[1].decode("utf-8", "replace")
+        else:  # keys in another order
+            event, _ = parse(bytes(buffer[begin:stop]))
+            kind = event.get("type") if event else None
+        if type(kind) is not str:
+            continue
+        if kind in _STARTS:
+            version = _version(buffer, begin, stop) or version
+        if kind not in known and _NAME.fullmatch(kind):
+            new.setdefault(version, {})[kind] = None
+    for version, kinds in new.items():
+        names = ", ".join(islice(kinds, _SHOWN))
+        more = f" and {len(kinds) - _SHOWN} more" if len(kinds) > _SHOWN else ""
+        yield Problem(
+            "drift", source.path, None,
+            f"{program} {version or '(version unknown)'} writes {names}{more}; "
+            "totals may be incomplete",
+            source.agent, source.session,
+        )  # fmt: skip
 
-    def see(self, kind: object, version: str | None) -> None:
-        """Notes the type of an event; what is no name of a type is a damaged line, not drift."""
-        if type(kind) is str and kind not in self._known and _NAME.fullmatch(kind):
-            self._new.setdefault(version, {})[kind] = None
 
-    def problems(self, source: Source, session: str | None) -> Iterator[Problem]:
-        """One problem for each version with new types."""
-        for version, kinds in self._new.items():
-            names = ", ".join([*kinds][:_SHOWN])
-            more = f" and {len(kinds) - _SHOWN} more" if len(kinds) > _SHOWN else ""
-            program = f"{self._program} {version}" if version else self._program
-            yield Problem(
-                "drift", source.path, None,
-                f"{program} writes {names}{more}; totals may be incomplete",
-                source.agent, session,
-            )  # fmt: skip
+def _first_version(path: str) -> str | None:
+    with open(path, "rb") as file:
+        head = bytearray(file.read(1 << 16))
+    return _version(head, 0, len(head))
+
+
+def _version(buffer: bytearray, begin: int, stop: int) -> str | None:
+    match = _VERSION.search(buffer, begin, stop)
+    return match[1].decode("utf-8", "replace") if match else None

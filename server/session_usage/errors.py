@@ -6,13 +6,15 @@ SessionUsageError
 │   ├── BadWindow
 │   ├── BadPattern
 │   └── BadPriceFile
-└── NotFound              nothing of that name exists (exit code 1)
-    ├── SessionNotFound
-    ├── ProjectNotFound
-    └── ProviderNotFound
+├── NotFound              nothing of that name exists (exit code 1)
+│   ├── SessionNotFound
+│   ├── ProjectNotFound
+│   └── ProviderNotFound
+└── UnreadableLog         a log that must be read whole, and cannot be (exit code 1)
 
 Texts are one line, name the input and the way out, and never hold message text of a log.
-Broken *logs* raise nothing: they give ``events.Problem`` beside the data.
+Broken *logs* raise nothing where figures are read: they give ``events.Problem`` beside the
+data. Only a transcript, which would look whole, is refused.
 """
 
 
@@ -54,3 +56,7 @@ class ProjectNotFound(NotFound):
 
 class ProviderNotFound(NotFound):
     """No provider is registered under this name."""
+
+
+class UnreadableLog(SessionUsageError, ValueError):
+    """A transcript was asked for, and part of its log cannot be read; names path and byte."""

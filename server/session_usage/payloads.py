@@ -13,6 +13,7 @@ undecodable, as it does for the program that writes these logs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -62,9 +63,13 @@ def read_time(value: Any) -> str:
 
 
 def _number(value: Any) -> float:
-    if type(value) not in (int, float):
+    try:
+        found = float(value) if type(value) in (int, float) else math.nan
+    except OverflowError:  # an integer of more than 308 digits
+        found = math.inf
+    if not math.isfinite(found):
         raise Undecodable("no number")
-    return float(value)
+    return found
 
 
 def _flag(value: Any) -> bool:

@@ -86,6 +86,8 @@ class Prices:
         beside tokens is no bill (RULES R6).
         """
         nano = usage.nano_aiu
+        if nano is not None and usage.__class__ is Request:
+            return Quote(nano, BILLED, usage.billing, None)
         if isinstance(usage, Counter):
             day_ms = usage.at_ms
             if nano == 0 and (usage.input_tokens or usage.output_tokens):

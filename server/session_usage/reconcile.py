@@ -33,6 +33,7 @@ TOKENS = (
 )
 _BY_FIGURES = ("database", "host-usage", "debug-log", "span")
 """Sources that may describe a call of another source without sharing a key, best first."""
+_NOT_IN_PANEL = ("title", "categorization")
 _NOT_IN_TURNS = frozenset({"background", "compaction"})
 _SLACK_MS = 5_000
 _NEAR_MS = 30_000
@@ -82,54 +83,63 @@ def _filled(first: Request, second: Request) -> Request:
         gaps["subagent"] = second.subagent
     if second.surface != "chat" and first.surface in ("chat", "background"):
         gaps["surface"] = second.surface
-    if first.copied and not second.copied:
-        gaps["copied"] = False
+    if first.copied and not second.copied:  # the original is the better evidence
+        gaps.update(copied=False, path=second.path, offset=second.offset, source=second.source)
     if second.billing == BYOK and first.billing != BYOK and first.nano_aiu is None:
         gaps["billing"] = BYOK
     return first._replace(**gaps) if gaps else first
 
 
-def reconcile(agent: str, session: str | None, events: Iterable[Event]) -> Session:
-    """The one truth about ``session`` from everything its sources say, in any order."""
+def reconcile(
+    agent: str, session: str | None, events: Iterable[Event], full: bool = True
+) -> Session:
+    """The one truth about ``session`` from everything its sources say, in any order.
+
+    ``full=False`` leaves out what no total needs: the order and each source's own total.
+    """
     strong: dict[str, Request] = {}
+    twice: list[Request] = []
     foreign: dict[str, Request] = {}
     messages: dict[str, Request] = {}
+    others: list[Event] = []
+    for event in events:
+        if type(event) is not Request:
+            others.append(event)
+        elif event.session != session:
+            foreign[event.key] = event
+        elif event.weak:
+            messages[event.key] = event
+        else:
+            known = strong.setdefault(event.key, event)
+            if known is not event:
+                twice.append(event)
+                strong[event.key] = better(known, event)
     counters: dict[str, Counter] = {}
     metas: list[Meta] = []
     tools: dict[str, ToolCall] = {}
     turns: dict[str, Turn] = {}
     problems: dict[Problem, None] = {}
-    said: dict[str, dict[str, int | None]] = {}
-    for event in events:
-        if type(event) is Request:
-            if event.session != session:
-                foreign[event.key] = event
-            elif event.weak:
-                messages[event.key] = event
-            else:
-                known = strong.get(event.key)
-                strong[event.key] = event if known is None else better(known, event)
-                if not event.copied:
-                    said.setdefault(event.source, {})[event.key] = event.nano_aiu
-        elif type(event) is Counter:
-            counters[f"{event.path}:{event.key}"] = event
-        elif type(event) is Meta:
-            metas.append(event)
-        elif type(event) is ToolCall:
-            if event.session == session:
-                tools[event.key] = event
-        elif type(event) is Turn:
-            if event.session == session:
-                turns[event.key] = event
-        elif type(event) is Problem:
-            problems[event] = None
+    for other in others:
+        if isinstance(other, Counter):
+            counters[f"{other.path}:{other.key}"] = other
+        elif isinstance(other, Meta):
+            metas.append(other)
+        elif isinstance(other, ToolCall):
+            if other.session == session:
+                tools[other.key] = other
+        elif isinstance(other, Turn):
+            if other.session == session:
+                turns[other.key] = other
+        elif isinstance(other, Problem):
+            problems[other] = None
+    said = _said((*strong.values(), *twice)) if full else {}
     meta = merged(agent, session, metas)
     requests = _merge_sources(strong)
     own = [counter for counter in counters.values() if counter.session == session]
     weak = list(messages.values())
     rest: list[Counter] = []
     if own or weak:
-        shutdowns = _Shutdowns(own, weak)
+        shutdowns = _Shutdowns(own)
         left, covered = _leftover(requests, weak, shutdowns, own)
         rest = shutdowns.rest(requests, foreign.values())
         rest += _turns_rest(own, requests)
@@ -140,8 +150,10 @@ def reconcile(agent: str, session: str | None, events: Iterable[Event]) -> Sessi
         if left and len(left) > covered:
             problems[_gap(agent, session, left, covered)] = None
     names = dict(meta.names)
-    requests = [_named(request, names) for request in requests]
-    requests.sort(key=lambda request: (request.started_ms or 0, request.key))
+    if names:
+        requests = [_named(r, names) if r.subagent else r for r in requests]
+    if full:
+        requests.sort(key=_order)
     return Session(
         agent,
         session,
@@ -151,8 +163,26 @@ def reconcile(agent: str, session: str | None, events: Iterable[Event]) -> Sessi
         tuple(tools.values()),
         tuple(sorted(turns.values(), key=lambda turn: turn.at_ms or 0)),
         tuple(problems),
-        (*_source_totals(said, counters.values()), *_as_vscode_shows(strong, counters, names)),
+        (*_source_totals(said, counters.values()), *_as_vscode_shows(strong, counters, names))
+        if full
+        else (),
     )
+
+
+def _order(request: Request) -> tuple[int, str]:
+    return request.started_ms or 0, request.key
+
+
+def _said(requests: Iterable[Request]) -> dict[str, dict[str, int | None]]:
+    """The amounts each source states, by key."""
+    said: dict[str, dict[str, int | None]] = {}
+    for request in requests:
+        if not request.copied:
+            of = said.get(request.source)
+            if of is None:
+                of = said[request.source] = {}
+            of[request.key] = request.nano_aiu
+    return said
 
 
 def merged(agent: str, session: str | None, metas: Iterable[Meta]) -> Meta:
@@ -192,16 +222,18 @@ def merged(agent: str, session: str | None, metas: Iterable[Meta]) -> Meta:
 
 def _named(request: Request, names: dict[str, str]) -> Request:
     """Subagents by name where a source knows the name of the id."""
-    if any(name in names for name in request.subagent):
-        path = tuple(names.get(name, name) for name in request.subagent)
-        return request._replace(subagent=path)
-    return request
+    path = tuple([names.get(name, name) for name in request.subagent])
+    if path == request.subagent:
+        return request
+    return Request._make((*request[:_SUBAGENT], path, *request[_SUBAGENT + 1 :]))
+
+
+_SUBAGENT = Request._fields.index("subagent")
 
 
 def _merge_sources(strong: dict[str, Request]) -> list[Request]:
     """The requests of all sources, each call once."""
-    kinds = {request.source for request in strong.values()}
-    if len(kinds) < 2:
+    if len({request.source for request in strong.values()}) < 2:
         return list(strong.values())
     result: list[Request] = []
     links: dict[str, int] = {}
@@ -290,7 +322,7 @@ def _end(request: Request) -> int:
 class _Shutdowns:
     """The totals an agent wrote at the end of its runs, folded into one total per model."""
 
-    def __init__(self, counters: list[Counter], messages: list[Request]) -> None:
+    def __init__(self, counters: list[Counter]) -> None:
         groups: dict[str, list[Counter]] = {}
         for counter in counters:
             if counter.scope in ("session", "agent"):
@@ -300,21 +332,19 @@ class _Shutdowns:
         self.groups = sorted(unique.values(), key=lambda group: group[0].at_ms or 0)
         self.unsure = False
         self.path = self.groups[0][0].path if self.groups else ""
-        self.epochs = self._epochs(messages)
+        self.epochs = self._epochs()
 
-    def _epochs(self, messages: list[Request]) -> list[list[Counter]]:
+    def _epochs(self) -> list[list[Counter]]:
         """The groups whose sum is the total: the last one of each cumulative series."""
         result: list[list[Counter]] = []
         for group in self.groups:
-            if result and self._continues(result[-1], group, messages):
+            if result and self._continues(result[-1], group):
                 result[-1] = group
             else:
                 result.append(group)
         return result
 
-    def _continues(
-        self, before: list[Counter], after: list[Counter], messages: list[Request]
-    ) -> bool:
+    def _continues(self, before: list[Counter], after: list[Counter]) -> bool:
         """Does ``after`` include ``before``? The agents do not say; their numbers do."""
         earlier, later = _per_model(before), _per_model(after)
         for model, row in earlier.items():
@@ -327,20 +357,12 @@ class _Shutdowns:
                     return False
         past = sum(row.output_tokens or 0 for row in earlier.values())
         now = sum(row.output_tokens or 0 for row in later.values())
-        begin, end = after[0].since_ms, after[0].at_ms
-        outputs = [
-            message.output_tokens
-            for message in messages
-            if message.output_tokens is not None
-            and message.started_ms is not None
-            and (begin is None or message.started_ms >= begin)
-            and (end is None or message.started_ms <= end)
-        ]
-        if not outputs or not past:
+        run = after[0].run_output_tokens
+        if not run or not past:
             return True
-        if sum(outputs) == now:
+        if run == now:
             return False
-        if past + sum(outputs) != now:
+        if past + run != now:
             self.unsure = True
         return True
 
@@ -615,8 +637,9 @@ def _as_vscode_shows(
         yield SourceTotal("vscode session cost", None, max(turns, running))
     panel: dict[str, Request] = {}
     for request in strong.values():
+        child = request.subagent_id
         if request.source == "debug-log" and (
-            request.subagent_id is None or request.subagent_id in names
+            child is None or names.get(child, "title") not in _NOT_IN_PANEL
         ):
             panel.setdefault(request.link or request.key, request)
     if panel:

@@ -83,8 +83,11 @@ class Zone:
 
 def amounts(session: Session, prices: Prices) -> Iterator[Amount]:
     """Every request and every remainder of ``session``, priced."""
+    return _priced((*session.requests, *session.unattributed), session, prices)
+
+
+def _priced(usages: Iterable[Usage], session: Session, prices: Prices) -> Iterator[Amount]:
     local = dict(session.meta.facts).get("models_json")
-    usages: tuple[Usage, ...] = (*session.requests, *session.unattributed)
     for usage in usages:
         quote = prices.quote(usage)
         if local and quote.basis == UNKNOWN and usage.input_tokens is not None:
@@ -129,12 +132,23 @@ class Fold:
     def add(self, session: Session) -> bool:
         """Counts what of ``session`` lies in the window; False when nothing does."""
         touched: set[tuple[Any, ...]] = set()
-        anything = False
-        for amount in amounts(session, self._prices):
-            usage, quote = amount
-            if self._contains is not None:
+        contains = self._contains
+        billed: list[Request] = []
+        others: list[Usage] = list(session.unattributed)
+        for request in session.requests:
+            if request.nano_aiu is not None and not self.by:
+                billed.append(request)
+            else:
+                others.append(request)
+        if contains is not None:
+            billed = [r for r in billed if r.started_ms is not None and contains(r.started_ms)]
+        anything = bool(billed)
+        for billing in {request.billing for request in billed}:
+            self.totals.add_billed([r for r in billed if r.billing == billing], billing)
+        for usage, quote in _priced(others, session, self._prices):
+            if contains is not None:
                 at_ms = moment(usage)
-                if at_ms is None or not self._contains(at_ms):
+                if at_ms is None or not contains(at_ms):
                     continue
             anything = True
             self.totals.add(usage, quote.nano_aiu, quote.basis, quote.billing)

@@ -19,6 +19,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from attrs import frozen
@@ -141,7 +142,7 @@ def new_event(session_id: str, seq: int, type: str, data: Any = None) -> Event:
     """An event of now. ``data`` is a payload or JSON values; what is no JSON becomes null."""
     try:
         return _event_of(session_id, seq, type, data)
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # whatever a caller's own classes may raise
         return Event(session_id, seq, type, _now())
 
 
@@ -176,7 +177,12 @@ class SessionLogger:
     """
 
     def __init__(
-        self, directory: str, session_id: str, *, fresh: bool = False, flush: str = "event"
+        self,
+        directory: str | os.PathLike[str],
+        session_id: str,
+        *,
+        fresh: bool = False,
+        flush: str = "event",
     ) -> None:
         if flush not in ("event", "disk", "close"):
             raise ValueError(f"flush is event, disk or close, not {flush!r}")
@@ -209,7 +215,7 @@ class SessionLogger:
         with self._lock:
             try:
                 event = _event_of(self.session_id, self._seq, type, data)
-            except (TypeError, ValueError, RecursionError) as error:
+            except Exception as error:  # a caller's own classes may raise anything
                 self._warn(error)
                 event = Event(self.session_id, self._seq, type, _now())
             self._seq += 1
@@ -245,7 +251,7 @@ class SessionLogger:
             return
         try:
             self._kept += event.line()
-        except (TypeError, ValueError, RecursionError) as error:
+        except Exception as error:  # as in emit
             self._warn(error)
             return
         if self._flush != "close" or len(self._kept) >= _BUFFER:
@@ -254,16 +260,24 @@ class SessionLogger:
     def _drain(self) -> None:
         if self._file is None or not self._kept:
             return
+        written = 0
         try:
-            # one call for whole events: others who append to the file cannot come between
-            written = os.write(self._file, self._kept)
+            # nearly always one call: others who append to the file cannot come between
             while written < len(self._kept):
                 written += os.write(self._file, self._kept[written:])
             if self._flush == "disk":
                 os.fsync(self._file)
         except OSError as error:
             self._warn(error)
+            if 0 < written < len(self._kept):
+                self._take_back(written)
         self._kept.clear()
+
+    def _take_back(self, written: int) -> None:
+        """Removes part of an event from the end: a full disk must not spoil what comes later."""
+        if self._file is not None:
+            with suppress(OSError):
+                os.ftruncate(self._file, os.lseek(self._file, 0, os.SEEK_CUR) - written)
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:
@@ -308,7 +322,7 @@ def _seq(line: bytes) -> int | None:
         return None
 
 
-def read_events(path: str) -> EventLog:
+def read_events(path: str | os.PathLike[str]) -> EventLog:
     """The events of a log, and the first thing wrong with it: ``missing``, ``unreadable``,
     ``malformed`` (no JSON, or no event) or ``truncated`` (the file ends inside an event).
 
@@ -322,11 +336,12 @@ def read_events(path: str) -> EventLog:
     return log
 
 
-def stream_events(path: str) -> Iterator[Event | Problem]:
+def stream_events(path: str | os.PathLike[str]) -> Iterator[Event | Problem]:
     """As ``read_events``, one by one: memory is bounded by the longest event of the log.
 
     A problem, if there is one, comes last.
     """
+    path = os.fspath(path)
     try:
         for offset, value in values(path):
             try:

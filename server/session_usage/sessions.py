@@ -16,6 +16,9 @@ _HOSTED = ("copilot-vscode", "copilot-cli")
 """Sessions of the second that run inside the first are one session of the second."""
 
 
+_COUNTED = (Request, Counter)
+
+
 class SessionRef(NamedTuple):
     """A session that was found, not yet read."""
 
@@ -76,10 +79,13 @@ class Library:
     def events(self, ref: SessionRef, full: bool = True) -> Iterator[Event]:
         """Everything the session's own files say."""
         for source in ref.sources:
-            for event in self.provider(source).read(source, full=full):
-                if source.agent != ref.agent and not isinstance(event, Cursor):
-                    event = event._replace(agent=ref.agent)
-                yield event
+            found = self.provider(source).read(source, full=full)
+            if source.agent == ref.agent:
+                yield from found
+                continue
+            for event in found:
+                if not isinstance(event, Cursor):
+                    yield event._replace(agent=ref.agent)
 
     def shared_events(
         self, session: str | None = None, full: bool = True
@@ -100,7 +106,12 @@ class Library:
         """One session, reconciled from all its sources."""
         events = list(self.events(ref, full))
         events += self.shared_events(ref.id, full).get((ref.agent, ref.id), [])
-        return reconcile(ref.agent, ref.id, events)
+        named = dict(pair for event in events if isinstance(event, Meta) for pair in event.names)
+        for child in named:  # subagents whose files the agent keeps as sessions of their own
+            other = self.refs.get((ref.agent, child))
+            if other and other.id != ref.id:
+                events += self.events(other, full)
+        return reconcile(ref.agent, ref.id, events, full)
 
     def all(self, full: bool = False) -> Iterator[Session]:
         """Every session, each request of all of them once; the oldest files first.
@@ -113,11 +124,13 @@ class Library:
         for ref in sorted(self.refs.values(), key=lambda ref: ref.updated_ns):
             key: tuple[str, str | None] = (ref.agent, ref.id)
             events = list(self.events(ref, full))
+            mine = ref.id
             for event in events:
-                if isinstance(event, Request | Counter) and event.session != ref.id:
+                if isinstance(event, _COUNTED) and event.session != mine:
                     copies.setdefault((ref.agent, event.session), []).append(event)
             events += shared.pop(key, [])
-            yield _once(reconcile(ref.agent, ref.id, events), seen)
+            session = reconcile(ref.agent, ref.id, events, full)
+            yield _once(session, seen) if self.providers[ref.agent].forks else session
         for key in dict.fromkeys([*shared, *copies]):
             yield from self._left(key, shared.pop(key, []), copies.get(key, []), seen)
 
@@ -145,7 +158,8 @@ class Library:
                 *copies,
             ],
         )
-        more = tuple(request for request in with_copies.requests if request.copied)
+        own = {source.path for source in (*ref.sources, *self.shared)}
+        more = tuple(r for r in with_copies.requests if r.copied or r.path not in own)
         rest = tuple(row for row in with_copies.unattributed if row.copied)
         if more or rest:
             empty = reconcile(agent, session, ())._replace(meta=with_copies.meta)

@@ -8,13 +8,12 @@ folder where it may not, database and WAL are copied together to a private tempo
 from __future__ import annotations
 
 import os
-import shutil
-import sqlite3
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # imported where it is used: many commands open no database
+    import sqlite3
 
 BUSY_SECONDS = 2.0
 """How long to wait for a writer that holds the database."""
@@ -31,6 +30,8 @@ class Unreadable(Exception):
 @contextmanager
 def reading(path: str) -> Iterator[sqlite3.Connection]:
     """An open read-only connection; raises ``Unreadable`` for whatever goes wrong inside."""
+    import sqlite3
+
     try:
         with _connection(path) as connection:
             yield connection
@@ -46,8 +47,13 @@ def reading(path: str) -> Iterator[sqlite3.Connection]:
 def _connection(path: str) -> Iterator[sqlite3.Connection]:
     if not os.path.isfile(path):
         raise Unreadable("missing", "no such file")
+    import sqlite3
+
     wal = _size(path + "-wal")
     if wal and not os.access(os.path.dirname(path) or ".", os.W_OK):
+        import shutil
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix="session-usage-") as folder:
             copy = os.path.join(folder, "copy.db")
             shutil.copyfile(path, copy)
@@ -67,6 +73,9 @@ def _connection(path: str) -> Iterator[sqlite3.Connection]:
 
 
 def _open(path: str, options: str) -> sqlite3.Connection:
+    import sqlite3
+    from urllib.parse import quote
+
     uri = "file:" + quote(os.path.abspath(path).replace(os.sep, "/")) + "?" + options
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     connection.text_factory = _text

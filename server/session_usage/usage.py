@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from session_usage.events import BASES, COPILOT, UNKNOWN, Counter, Request
+from session_usage.events import BASES, BILLED, COPILOT, UNKNOWN, Counter, Request
 
 _STRENGTH = {basis: strength for strength, basis in enumerate(BASES)}
+
+
+_STATUS = Request._fields.index("status")
+_NANO = Request._fields.index("nano_aiu")
+_TOKEN_COLUMNS = tuple(
+    (name, Request._fields.index(name))
+    for name in (
+        "input_tokens",
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "output_tokens",
+        "reasoning_tokens",
+    )
+)
+
+
+def _sum(column: Sequence[int | None]) -> int | None:
+    """The sum of what is known in a column; None when nothing is."""
+    try:
+        return sum(column)  # type: ignore[arg-type]
+    except TypeError:
+        known = [value for value in column if value is not None]
+        return sum(known) if known else None
 
 
 class Tally:
@@ -53,6 +77,22 @@ class Tally:
         self.copilot_seen = False
         self.unattributed_seen = False
         self.basis_rank = -1
+
+    def add_billed(self, requests: Sequence[Request], billing: str) -> None:
+        """Counts requests that all have a server's figure and one billing, column by column."""
+        columns = list(zip(*requests, strict=True))
+        self.requests += len(requests)
+        self.failed_requests += len(requests) - columns[_STATUS].count("ok")
+        for name, column in _TOKEN_COLUMNS:
+            known = _sum(columns[column])
+            if known is not None:
+                setattr(self, name, (getattr(self, name) or 0) + known)
+        amount = sum(columns[_NANO])
+        self.nano_aiu = (self.nano_aiu or 0) + amount
+        if billing == COPILOT:
+            self.copilot_seen = True
+            self.copilot_nano_aiu = (self.copilot_nano_aiu or 0) + amount
+        self.basis_rank = max(self.basis_rank, _STRENGTH[BILLED])
 
     @property
     def basis(self) -> str:

@@ -112,6 +112,15 @@ def instant(text: str) -> int | None:
         return None
 
 
+def written(ms: int) -> str:
+    """An instant as RFC 3339 in UTC; what is beyond the calendar is written as its end."""
+    try:
+        moment = _EPOCH + ms * _TICK
+    except OverflowError:
+        moment = datetime.min if ms < 0 else datetime.max.replace(microsecond=0)
+    return f"{moment.isoformat(timespec='milliseconds' if moment.microsecond else 'seconds')}Z"
+
+
 def _parse(spec: str, now_ms: int, where: tzinfo) -> Window | None:
     if not spec:
         return Window()

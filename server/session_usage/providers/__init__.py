@@ -40,6 +40,8 @@ class Provider(Protocol):
     """Kinds of sources that are cheap to read and say what a session is called and where."""
     growing: frozenset[str]
     """Kinds of sources that are only appended to: reading may go on from a cursor."""
+    forks: bool
+    """May two sessions' logs describe the same call under the same key?"""
     switches: tuple[Switch, ...]
     """What of its logging a user can switch on."""
 
@@ -73,8 +75,11 @@ class Provider(Protocol):
 _BUILT_IN = {
     "copilot-vscode": "session_usage.providers.copilot_vscode",
     "copilot-cli": "session_usage.providers.copilot_cli",
+    "claude-code": "session_usage.providers.claude_code",
+    "codex": "session_usage.providers.codex",
     "opencode": "session_usage.providers.opencode",
     "gemini": "session_usage.providers.gemini",
+    "agent-log": "session_usage.providers.agent_log",
 }
 
 ALIASES = {"vscode": "copilot-vscode", "cli": "copilot-cli", "claude": "claude-code"}

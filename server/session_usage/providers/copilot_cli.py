@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from session_usage import sqlite
-from session_usage.drift import Drift
+from session_usage.drift import drift
 from session_usage.events import (
     BYOK,
     COPILOT,
@@ -42,6 +42,7 @@ from session_usage.events import (
     Source,
     ToolCall,
     Turn,
+    oddity,
 )
 from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
 from session_usage.money import nano
@@ -49,14 +50,20 @@ from session_usage.places import Places, entries, stamp, subfolders
 
 AGENT = "copilot-cli"
 
-_USAGE_NEEDLES = (
-    b'"session.',
-    b'"assistant.message"',
-    b'"model.model_call_success"',
-    b'"toolUsage"',
-    b'"subagent.started"',
+_PLAIN_HEAD = b'{"type":"'
+_USAGE_TYPES = (
+    "session.",
+    "assistant.message",
+    "model.model_call_success",
+    "subagent.started",
 )
-_FULL_NEEDLES = (*_USAGE_NEEDLES, b'"user.message"', b'"tool.execution_', b'"skill.invoked"')
+_FULL_TYPES = (*_USAGE_TYPES, "user.message", "tool.execution_", "skill.invoked")
+_USAGE_HEADS = tuple(_PLAIN_HEAD + name.encode() for name in _USAGE_TYPES)
+_FULL_HEADS = tuple(_PLAIN_HEAD + name.encode() for name in _FULL_TYPES)
+_USAGE_NEEDLES = (*(b'"' + name.encode() for name in _USAGE_TYPES), b'"toolUsage"')
+_FULL_NEEDLES = tuple(b'"' + name.encode() for name in _FULL_TYPES)
+_MESSAGE_HEAD = b'{"type":"assistant.message"'
+_TOOL_USAGE = (b'"toolUsage":{',)
 _HEAD_TYPE = re.compile(rb'\{\s*"type":\s*"([A-Za-z_.]+)"')
 _TOTAL = re.compile(rb'"totalNanoAiu":\s*([0-9.eE+-]+)')
 _STAMP = re.compile(rb'"timestamp":\s*"([^"]{20,30})"')
@@ -76,6 +83,7 @@ class CopilotCli:
     label = "GitHub Copilot CLI"
     listing = frozenset({"workspace", "catalogue"})
     growing = frozenset({"journal", "database", "host-usage"})
+    forks = True
     switches = ()
 
     def sources(self, places: Places) -> Iterator[Source]:
@@ -148,7 +156,7 @@ class _State:
 
     FIELDS = (
         "session", "started_ms", "run_ms", "model", "byok", "origin", "turn", "names", "skills",
-        "version",
+        "output", "version",
     )  # fmt: skip
 
     def __init__(self, source: Source, at: Cursor) -> None:
@@ -159,6 +167,10 @@ class _State:
         self.byok = False
         self.origin: str | None = None
         self.turn: str | None = None
+        self.output = 0
+        """Output tokens that the messages of this run tell."""
+        self.messages: list[tuple[int, int]] = []
+        """(offset, length) of this run's messages, not read yet."""
         self.names: dict[str, str] = {}
         self.skills: dict[str, str] = {}
         self.version: str | None = None
@@ -182,32 +194,53 @@ class _State:
 
 def _journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
     state = _State(source, at)
-    scan = Scan(source.path, () if full else _USAGE_NEEDLES, at.offset)
-    drift = Drift("Copilot CLI", _known_types()) if full else None
+    scan = Scan(
+        source.path,
+        _FULL_NEEDLES if full else _USAGE_NEEDLES,
+        at.offset,
+        plain=_PLAIN_HEAD,
+        heads=_FULL_HEADS if full else _USAGE_HEADS,
+        anywhere=() if full else _TOOL_USAGE,
+    )
     before_tail: tuple[Any, ...] | None = None
     try:
-        for line in scan:
-            if not line.whole:
+        for offset, buffer, begin, stop, complete in scan.spans():
+            if not complete:
                 before_tail = state.saved()
-            if drift and not any(needle in line.data for needle in _FULL_NEEDLES):
-                drift.glance(line.data, state.version)
+            if buffer.startswith(_MESSAGE_HEAD, begin):
+                # read only if no total covers this run: most of a journal is messages
+                state.messages.append((offset, stop - begin))
+                at_tokens = buffer.find(_OUTPUT, begin, stop)
+                if at_tokens >= 0:
+                    state.output += _digits(buffer, at_tokens + len(_OUTPUT))
                 continue
-            head = _HEAD_TYPE.match(line.data)
-            if head and head[1] == b"session.usage_checkpoint" and len(line.data) > _BIG:
-                yield from _checkpoint_glance(source, state, line.offset, line.data)
+            line = buffer[begin:stop]
+            head = _HEAD_TYPE.match(line)
+            kind = head[1] if head else None
+            if kind == b"session.usage_checkpoint" and len(line) > _BIG:
+                yield from _checkpoint_glance(source, state, offset, line)
                 continue
-            event, wrong = parse(line.data, b'"data":')
+            event, wrong = parse(line, b'"data":')
             if wrong:
-                yield _problem(source, state, "malformed", line.offset, f"a line is {wrong}")
-            read = _READERS.get(text(event.get("type"))) if event else None
+                yield _problem(source, state, "malformed", offset, f"a line is {wrong}")
+            if not event:
+                continue
+            name = text(event.get("type"))
+            if name in _ENDS_RUN:
+                if name != "session.shutdown" or not _has_totals(event):
+                    yield from _unread_messages(source, state)
+                state.messages = []
+            data = mapping(event.get("data"))
+            if name == "assistant.message":  # with its keys in another order
+                state.output += whole(data.get("outputTokens")) or 0
+            read = _READERS.get(name)
             if read:
-                yield from read(source, state, line.offset, event, mapping(event.get("data")))
-            elif drift and event:
-                drift.see(event.get("type"), state.version)
+                yield from read(source, state, offset, event, data)
+        yield from _unread_messages(source, state)
+        if full:
+            yield from drift(source, at.offset, "Copilot CLI", _known_types())
     except OSError as error:
         yield _unreadable(source, error)
-    if drift:
-        yield from drift.problems(source, state.session)
     yield Cursor(scan.offset, before_tail or state.saved())
 
 
@@ -215,6 +248,35 @@ def _journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
 def _known_types() -> frozenset[str]:
     with open(_KNOWN_TYPES, encoding="ascii") as file:
         return frozenset(line.strip() for line in file if not line.startswith("#"))
+
+
+_ENDS_RUN = frozenset({"session.start", "session.resume", "session.shutdown"})
+_OUTPUT = b'"outputTokens":'
+_NUMBER = re.compile(rb"\d{1,15}")
+
+
+def _digits(buffer: bytearray, begin: int) -> int:
+    match = _NUMBER.match(buffer, begin)
+    return int(match[0]) if match else 0
+
+
+def _has_totals(event: dict[str, Any]) -> bool:
+    return bool(mapping(mapping(event.get("data")).get("modelMetrics")))
+
+
+def _unread_messages(source: Source, state: _State) -> Iterator[Event]:
+    """The messages of a run that no total covers: proof of its calls, if nothing else is."""
+    if not state.messages:
+        return
+    with open(source.path, "rb") as file:
+        for offset, length in state.messages:
+            file.seek(offset)
+            line = file.read(length)
+            event, wrong = parse(line, b'"data":')
+            if wrong:
+                yield _problem(source, state, "malformed", offset, f"a line is {wrong}")
+            if event:
+                yield from _message(source, state, offset, event, mapping(event.get("data")))
 
 
 def _problem(source: Source, state: _State, kind: str, offset: int | None, reason: str) -> Problem:
@@ -236,6 +298,7 @@ def _start(source: Source, state: _State, offset: int, event: _Data, data: _Data
     state.session = own or state.session
     state.started_ms = instant(event.get("timestamp"))
     state.run_ms = state.started_ms
+    state.output = 0
     state.model = text(data.get("selectedModel"))
     # only a model from the user's own endpoint is not selected from Copilot's list
     state.byok = "selectedModel" not in data and "model" not in data
@@ -259,6 +322,7 @@ def _resume(source: Source, state: _State, offset: int, event: _Data, data: _Dat
     at_ms = instant(event.get("timestamp"))
     if not state.owner(at_ms)[1]:
         state.run_ms = at_ms
+        state.output = 0
         state.model = text(data.get("selectedModel")) or state.model
     return iter(())
 
@@ -287,7 +351,7 @@ def _usage_record(source: Source, state: _State, offset: int, event: _Data, data
     if not agent_id:
         state.byok = byok  # what follows without a provider of its own: an error, a compaction
     duration = whole(usage.get("duration"))
-    yield Request(
+    request = Request(
         key or f"{owner}@{offset}",
         AGENT,
         owner,
@@ -314,6 +378,10 @@ def _usage_record(source: Source, state: _State, offset: int, event: _Data, data
         copied=copied,
         link=text(usage.get("providerCallId")),
     )
+    yield request
+    odd = oddity(request, billed.get("totalNanoAiu"))
+    if odd:
+        yield _problem(source, state, "malformed", offset, f"a call {odd}")
 
 
 def _message(source: Source, state: _State, offset: int, event: _Data, data: _Data) -> _Events:
@@ -495,7 +563,7 @@ def _checkpoint(source: Source, state: _State, offset: int, event: _Data, data: 
     yield from _running_total(source, state, offset, instant(event.get("timestamp")), total)
 
 
-def _checkpoint_glance(source: Source, state: _State, offset: int, line: bytes) -> _Events:
+def _checkpoint_glance(source: Source, state: _State, offset: int, line: bytearray) -> _Events:
     """The same without parsing: these lines hold tens of kB of prompt cache hashes."""
     total = _TOTAL.search(line)
     stamps = _STAMP.findall(line[-400:]) or _STAMP.findall(line[:400])
@@ -550,6 +618,7 @@ def _shutdown(source: Source, state: _State, offset: int, event: _Data, data: _D
             reasoning_tokens=whole(usage.get("reasoningTokens")),
             # a counter's 0 beside tokens is no bill (RULES R6)
             nano_aiu=figure if figure or not (inputs or output) else None,
+            run_output_tokens=state.output or None,
             subagent=subagent,
             reason="calls known only from the totals written when a run ended",
         )  # fmt: skip

@@ -18,13 +18,14 @@ cost. Models of the user's own key go through ``copilotLanguageModelWrapper``.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
 from session_usage import sqlite
-from session_usage.drift import Drift
+from session_usage.drift import drift
 from session_usage.events import (
     BYOK,
     COPILOT,
@@ -38,6 +39,7 @@ from session_usage.events import (
     Source,
     ToolCall,
     Turn,
+    oddity,
 )
 from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
 from session_usage.money import NANO_PER_CREDIT, nano
@@ -46,8 +48,10 @@ from session_usage.providers import Switch
 
 AGENT = "copilot-vscode"
 
-_USAGE_NEEDLES = (b'"llm_request"', b'"session_start"', b'"child_session_ref"')
-_FULL_NEEDLES = (*_USAGE_NEEDLES, b'"user_message"', b'"tool_call"')
+_USAGE_NEEDLES = (b'"llm_request"', b'"child_session_ref"')
+_FULL_NEEDLES = (*_USAGE_NEEDLES, b'"session_start"', b'"user_message"', b'"tool_call"')
+_TEXTS = (b'"userRequest":"', b'"inputMessages":"')
+_LONG = 1 << 12
 _KNOWN_TYPES = frozenset(
     {
         "session_start", "user_message", "turn_start", "turn_end", "llm_request", "agent_response",
@@ -72,6 +76,7 @@ class CopilotVscode:
     label = "GitHub Copilot Chat in VS Code"
     listing = frozenset({"folder", "index", "catalogue"})
     growing = frozenset({"debug-log"})
+    forks = False
     switches = (
         Switch(
             "debug-log",
@@ -234,71 +239,105 @@ def _debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
     child, label, parent, turn, skill, began = at.state or (None, None, None, None, None, False)
     if not at.state and name not in ("main.jsonl", f"{session}.jsonl"):
         label = name[:-6]
-    scan = Scan(source.path, () if full else _USAGE_NEEDLES, at.offset)
-    drift = Drift("Copilot Chat", _KNOWN_TYPES) if full else None
-    version: str | None = None
+    needles = _FULL_NEEDLES if full else _USAGE_NEEDLES
+    scan = Scan(source.path, needles, at.offset, first=at.offset == 0)
+    log = source.path
+    path = _path(child, label, parent, session)
     before_tail: tuple[Any, ...] | None = None
+    settled = at.offset != 0  # what the first lines decide is decided
     try:
-        for line in scan:
-            if not line.whole:
+        for offset, buffer, begin, stop, complete in scan.spans():
+            if not complete:
                 before_tail = (child, label, parent, turn, skill, began)
-            if drift and not any(needle in line.data for needle in _FULL_NEEDLES):
-                drift.glance(line.data, version)
+            if not offset and not any(buffer.find(n, 0, stop) >= 0 for n in _FULL_NEEDLES):
+                if not buffer.startswith(b"{", begin):
+                    yield _malformed(source, 0, "not JSON")
                 continue
-            data, wrong = parse(line.data, b'"attrs":')
+            data, wrong = parse(_without_texts(buffer, begin, stop), b'"attrs":')
+            if wrong:  # perhaps the line, perhaps the cutting
+                data, wrong = parse(buffer[begin:stop], b'"attrs":')
             if wrong:
-                yield _malformed(source, line.offset, wrong)
+                yield _malformed(source, offset, wrong)
             if not data:
                 continue
             kind = data.get("type")
-            if drift:
-                drift.see(kind, version)
-            attrs = mapping(data.get("attrs"))
-            if label and child is None:
-                stream = text(data.get("sid"))
-                if stream and stream != session:
-                    child, label = stream, _without_id(label, stream)
+            attrs = data.get("attrs")
+            if attrs.__class__ is not dict:
+                attrs = {}
             if kind == "session_start":
                 began = True
                 label = text(attrs.get("label")) or label
                 parent = text(attrs.get("parentSessionId")) or parent
-                version = text(attrs.get("copilotVersion")) or version
+                settled = False
                 if not label:
-                    yield Meta(AGENT, session, source.path, version=version, rank=1)
-                continue
-            if not began and not label and line.offset and at.offset == 0:
-                began = True
-                yield Problem(
-                    "truncated", source.path, line.offset,
-                    "the beginning of this log was cut off; what it held is missing from totals",
-                    AGENT, session,
-                )  # fmt: skip
-            path = _path(child, label, parent, session)
+                    version = text(attrs.get("copilotVersion"))
+                    yield Meta(AGENT, session, log, version=version, rank=1)
+            if not settled:
+                settled = True
+                if label and child is None:
+                    stream = text(data.get("sid"))
+                    if stream and stream != session:
+                        child, label = stream, _without_id(label, stream)
+                path = _path(child, label, parent, session)
+                if not began and not label:
+                    began = True
+                    yield Problem(
+                        "truncated", log, offset,
+                        "the beginning of this log was cut off; "
+                        "what it held is missing from totals",
+                        AGENT, session,
+                    )  # fmt: skip
             if kind == "llm_request":
-                yield _request(source, line.offset, data, attrs, child, label, path, turn, skill)
+                request = _request(
+                    log, session, offset, data, attrs, child, label, path, turn, skill
+                )
+                yield request
+                odd = oddity(request, attrs.get("copilotUsageNanoAiu"))
+                if odd:
+                    yield Problem("malformed", log, offset, f"a call {odd}", AGENT, session)
             elif kind == "child_session_ref":
                 other = text(attrs.get("childSessionId"))
                 title = text(attrs.get("childTitle")) or _short(text(attrs.get("label")))
                 if other and title:
-                    yield Meta(AGENT, session, source.path, names=((other, title),))
+                    yield Meta(AGENT, session, log, names=((other, title),))
+            elif not full:
+                continue
             elif kind == "user_message":
                 at_ms = whole(data.get("ts"))
                 turn = f"{data.get('spanId')}:{at_ms}"
                 skill = _command(text(attrs.get("content"))) or skill
                 if not label:
-                    yield Turn(turn, AGENT, session, source.path, line.offset, at_ms)
+                    yield Turn(turn, AGENT, session, log, offset, at_ms)
             elif kind == "tool_call":
                 yield ToolCall(
-                    f"{child or session}:{data.get('spanId')}:{data.get('ts')}@{line.offset}",
-                    AGENT, session, source.path, line.offset, whole(data.get("ts")),
+                    f"{child or session}:{data.get('spanId')}:{data.get('ts')}@{offset}",
+                    AGENT, session, log, offset, whole(data.get("ts")),
                     text(data.get("name")) or "unknown", path, skill, turn,
                     data.get("status") != "error", whole(data.get("dur")),
                 )  # fmt: skip
+        if full:
+            yield from drift(source, at.offset, "Copilot Chat", _KNOWN_TYPES)
     except OSError as error:
         yield _unreadable(source, error)
-    if drift:
-        yield from drift.problems(source, session)
     yield Cursor(scan.offset, before_tail or (child, label, parent, turn, skill, began))
+
+
+def _without_texts(buffer: bytearray, begin: int, stop: int) -> bytearray:
+    """A line with its long prompt texts cut out, which are most of it and tell nothing.
+
+    Inside a JSON text ``","`` can only be an escaped quote, a comma and the closing quote;
+    cut there, the line is no JSON any more and is read again as a whole.
+    """
+    if stop - begin < _LONG:
+        return buffer[begin:stop]
+    kept = bytearray()
+    for name in _TEXTS:
+        at = buffer.find(name, begin, stop)
+        end = buffer.find(b'","', at, stop) if at >= 0 else -1
+        if end >= 0:
+            kept += buffer[begin : at + len(name)]
+            begin = end
+    return kept + buffer[begin:stop]
 
 
 def _without_id(label: str, stream: str) -> str:
@@ -319,6 +358,15 @@ def _path(
         return ()
     own = child or _short(label) or label
     return (parent, own) if parent and parent != session else (own,)
+
+
+@functools.lru_cache(maxsize=256)
+def _purpose(label: str | None, site: str | None) -> tuple[str, str]:
+    """(surface, billing) of a call, by its child's label and its call site."""
+    surface = _surface(label)
+    if surface == "chat":
+        surface = _surface(site)
+    return surface, BYOK if site and "copilotLanguageModelWrapper" in site else COPILOT
 
 
 def _surface(site: str | None) -> str:
@@ -343,50 +391,72 @@ def _command(content: str | None) -> str | None:
 
 
 def _request(
-    source: Source,
+    path: str,
+    session: str,
     offset: int,
     data: dict[str, Any],
     attrs: dict[str, Any],
     child: str | None,
     label: str | None,
-    path: tuple[str, ...],
+    subagent: tuple[str, ...],
     turn: str | None,
     skill: str | None,
 ) -> Request:
-    session = source.session or ""
-    span = text(data.get("spanId"))
-    started = whole(data.get("ts"))
-    site = text(attrs.get("debugName"))
+    get = attrs.get
+    span = data.get("spanId")
+    started = data.get("ts")
+    if started.__class__ is not int:
+        started = whole(started)
+    site = get("debugName")
+    output = get("outputTokens")
     status = "ok"
-    if data.get("status") == "error" and attrs.get("outputTokens") is None:
-        reason = str(attrs.get("error", "")).lower()
+    if output is None and data.get("status") == "error":
+        reason = str(get("error", "")).lower()
         status = "cancelled" if "abort" in reason or "cancel" in reason else "error"
-    run = whole(data.get("rIdx"))
-    surface = _surface(label)
-    return Request(
-        f"{child or session}:{span or offset}:{started}",
-        AGENT,
-        session,
-        "debug-log",
-        source.path,
-        offset,
-        started_ms=started,
-        model=text(attrs.get("model")),
-        billing=BYOK if site and "copilotLanguageModelWrapper" in site else COPILOT,
-        status=status,
-        input_tokens=whole(attrs.get("inputTokens")),
-        cache_read_tokens=whole(attrs.get("cachedTokens")),
-        output_tokens=whole(attrs.get("outputTokens")),
-        nano_aiu=nano(attrs.get("copilotUsageNanoAiu")),
-        duration_ms=whole(data.get("dur")),
-        ttft_ms=whole(attrs.get("ttft")),
-        surface=surface if surface != "chat" else _surface(site),
-        subagent=path,
-        subagent_id=child if label else None,
-        turn=turn if not label else None,
-        skill=skill,
-        link=f"{span}:r{run}" if span and run else span,
+    run = data.get("rIdx")
+    surface, billing = _purpose(label, site if site.__class__ is str else None)
+    # built as a plain tuple: this line runs for every call of every log
+    return _new(
+        Request,
+        (
+            f"{child or session}:{span or offset}:{started}",
+            AGENT,
+            session,
+            "debug-log",
+            path,
+            offset,
+            started,
+            text(get("model")),
+            None,
+            billing,
+            status,
+            whole(get("inputTokens")),
+            whole(get("cachedTokens")),
+            None,
+            None,
+            whole(output),
+            None,
+            nano(get("copilotUsageNanoAiu")),
+            whole(data.get("dur")),
+            whole(get("ttft")),
+            surface,
+            subagent,
+            child if label else None,
+            turn if not label else None,
+            skill,
+            None,
+            None,
+            False,
+            False,
+            False,
+            None,
+            None,
+            (f"{span}:r{run}" if run else span) if span.__class__ is str else None,
+        ),
     )
+
+
+_new = tuple.__new__
 
 
 class _Journal:
@@ -423,7 +493,7 @@ class _Journal:
                 if type(change.get("i")) is int:
                     del self.requests[max(0, change["i"]) :]
                 self._append(value, offset)
-            else:
+            elif kind in (1, 3):  # any other kind is a damaged line: it must not cost the turns
                 self.requests.clear()
                 if kind == 1:
                     self._append(value, offset)

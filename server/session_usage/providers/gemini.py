@@ -52,6 +52,7 @@ class Gemini:
     label = "Gemini CLI"
     listing = frozenset({"chat", "chat-json"})
     growing = frozenset({"chat"})
+    forks = True
     switches = ()
 
     def sources(self, places: Places) -> Iterator[Source]:

@@ -75,6 +75,7 @@ class OpenCode:
     label = "OpenCode"
     listing = frozenset({"database", "tree"})
     growing = frozenset({"database"})
+    forks = True
     switches = ()
 
     def sources(self, places: Places) -> Iterator[Source]:
