@@ -216,7 +216,9 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def jsonl(*lines: Any) -> str:
-    return "".join((x if type(x) is str else json.dumps(x, separators=(",", ":"))) + "\n" for x in lines)
+    return "".join(
+        (x if type(x) is str else json.dumps(x, separators=(",", ":"))) + "\n" for x in lines
+    )
 
 
 def line(kind: str, second: float, span: str = "", **more: Any) -> dict[str, Any]:
@@ -377,7 +379,8 @@ def test_case_12_each_call_is_priced_by_its_own_model_and_payer(folder: Folder) 
     own = "copilotLanguageModelWrapper"
     folder.log(
         began(), call(1, None), call(2, None, model="claude-sonnet-4.6"),
-        call(3, None, model="gpt-4o-mini-2024-07-18"), call(4, None, model="gpt-5.4", debugName=own),
+        call(3, None, model="gpt-4o-mini-2024-07-18"),
+        call(4, None, model="gpt-5.4", debugName=own),
         call(5, None, model="Kimi-K2.6-azure", debugName=own), call(6, None, model="nova-9.9"),
     )  # fmt: skip
     quotes = [PRICES.quote(request) for request in folder.session().requests]
@@ -546,7 +549,9 @@ JOURNALS: dict[str, tuple[list[Any], list[int]]] = {
     "one state": ([opened(turn(1, 2), turn(2, 3))], [2, 3]),
     "turns appended": ([opened(), patch(2, "requests", v=[turn(1, 2)])], [2]),
     "credits set later": ([opened(turn(1)), patch(1, "requests", 0, "copilotCredits", v=2)], [2]),
-    "credits set again": ([opened(turn(1, 1)), patch(1, "requests", 0, "copilotCredits", v=2)], [2]),
+    "credits set again": (
+        [opened(turn(1, 1)), patch(1, "requests", 0, "copilotCredits", v=2)], [2],
+    ),
     "credits deleted": ([opened(turn(1, 1)), patch(3, "requests", 0, "copilotCredits")], [None]),
     "set without value": ([opened(turn(1, 1)), patch(1, "requests", 0, "copilotCredits")], [None]),
     "cut and appended": (
@@ -565,14 +570,17 @@ JOURNALS: dict[str, tuple[list[Any], list[int]]] = {
          patch(1, "nowhere", "deep", 3, v=1), patch(2, "responses", 0, v=[1])], [2],
     ),
     "inside a result": (
-        [opened(turn(1, 2)), patch(1, "requests", 0, "result", "metadata", "responseId", v="r")], [2],
+        [opened(turn(1, 2)), patch(1, "requests", 0, "result", "metadata", "responseId", v="r")],
+        [2],
     ),
     "keys that are none": (
-        [opened(turn(1, 2)), patch(1), {"kind": 1}, {"kind": 9, "k": ["requests"]}, {"kind": 1, "k": "x"}],
+        [opened(turn(1, 2)), patch(1), {"kind": 1}, patch(9, "requests"), {"kind": 1, "k": "x"}],
         [2],
     ),
     "no state at the head": ([patch(2, "requests", v=[turn(1, 2)])], [2]),
-    "a damaged line": ([opened(turn(1, 2)), '{"kind":2,"k":["req', patch(2, "requests", v=[turn(2, 3)])], [2, 3]),
+    "a damaged line": (
+        [opened(turn(1, 2)), '{"kind":2,"k":["req', patch(2, "requests", v=[turn(2, 3)])], [2, 3],
+    ),
     "no turns": ([opened()], []),
     "turns that are none": ([opened(None, 7, turn(1, 2))], [2]),
 }  # fmt: skip
@@ -699,8 +707,8 @@ def entry(session: str, title: str = "A chat", **more: Any) -> dict[str, Any]:
 def test_case_32_the_index_and_the_files_need_not_agree(folder: Folder) -> None:
     uri = "vscode-chat-session://copilotcli/x"
     rows = {
-        OTHER: entry(OTHER, "No file"), uri: entry(uri, isExternal=True), "e": entry("e", isEmpty=True),
-        "broken": 7,
+        OTHER: entry(OTHER, "No file"), uri: entry(uri, isExternal=True),
+        "e": entry("e", isEmpty=True), "broken": 7,
     }  # fmt: skip
     index(folder, {"version": 2, "entries": rows})
     folder.chat(opened(turn(1, 2)))
@@ -728,9 +736,9 @@ def spans(
     path = folder.user / "globalStorage/github.copilot-chat/agent-traces.db"
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = (
-        "span_id TEXT PRIMARY KEY, start_time_ms INTEGER, end_time_ms INTEGER, status_code INTEGER, "
-        "operation_name TEXT, agent_name TEXT, conversation_id TEXT, request_model TEXT, "
-        "response_model TEXT, input_tokens INTEGER, output_tokens INTEGER, cached_tokens INTEGER, "
+        "span_id TEXT PRIMARY KEY, start_time_ms INTEGER, end_time_ms INTEGER, "
+        "status_code INTEGER, operation_name TEXT, agent_name TEXT, conversation_id TEXT, "
+        "request_model TEXT, response_model TEXT, input_tokens INTEGER, output_tokens INTEGER, cached_tokens INTEGER, "
         "reasoning_tokens INTEGER, chat_session_id TEXT, ttft_ms REAL"
     )
     with closing(sqlite3.connect(path)) as connection, connection:
@@ -993,8 +1001,9 @@ def test_B6_a_hosted_sessions_notes_join_its_journal_whatever_their_file_is_call
     folder: Folder,
 ) -> None:
     noted = {
-        "schemaVersion": 2, "kind": "modelCall", "sdkSessionId": ID, "turnId": "t", "model": "gpt-5.4",
-        "inputTokens": 1000, "outputTokens": 50, "cacheReadTokens": 600, "ts": "2026-11-20T10:00:01Z",
+        "schemaVersion": 2, "kind": "modelCall", "sdkSessionId": ID, "turnId": "t",
+        "model": "gpt-5.4", "inputTokens": 1000, "outputTokens": 50, "cacheReadTokens": 600,
+        "ts": "2026-11-20T10:00:01Z",
     }  # fmt: skip
     rows = [
         {**noted, "eventId": "e1", "apiCallId": "c1", "totalNanoAiu": 10},

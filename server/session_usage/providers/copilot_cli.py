@@ -74,6 +74,7 @@ _ERRORS = frozenset(
 _SHUTDOWN_FACTS = ("totalPremiumRequests", "totalApiDurationMs", "shutdownType", "codeChanges")
 _BIG = 1 << 14
 _KNOWN_TYPES = os.path.join(os.path.dirname(__file__), os.pardir, "data", "copilot-events.txt")
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
 class CopilotCli:
@@ -156,7 +157,8 @@ class _State:
 
     FIELDS = (
         "session", "started_ms", "run_ms", "model", "byok", "origin", "turn", "names", "skills",
-        "output", "version",
+        "output",
+        "counts_no_writes",
     )  # fmt: skip
 
     def __init__(self, source: Source, at: Cursor) -> None:
@@ -165,6 +167,7 @@ class _State:
         self.run_ms: int | None = None
         self.model: str | None = None
         self.byok = False
+        self.counts_no_writes = False
         self.origin: str | None = None
         self.turn: str | None = None
         self.output = 0
@@ -173,7 +176,6 @@ class _State:
         """(offset, length) of this run's messages, not read yet."""
         self.names: dict[str, str] = {}
         self.skills: dict[str, str] = {}
-        self.version: str | None = None
         for field, value in zip(self.FIELDS, at.state, strict=False):
             setattr(self, field, value)
 
@@ -301,8 +303,10 @@ def _start(source: Source, state: _State, offset: int, event: _Data, data: _Data
     state.output = 0
     state.model = text(data.get("selectedModel"))
     # only a model from the user's own endpoint is not selected from Copilot's list
+    version = _VERSION.match(text(data.get("copilotVersion")) or "")
+    # versions before 1.0.35 state 0 cache writes whatever was written
+    state.counts_no_writes = bool(version) and tuple(map(int, version.groups())) < (1, 0, 35)  # type: ignore[union-attr]
     state.byok = "selectedModel" not in data and "model" not in data
-    state.version = text(data.get("copilotVersion")) or state.version
     context = mapping(data.get("context"))
     yield Meta(
         AGENT,
@@ -348,8 +352,6 @@ def _usage_record(source: Source, state: _State, offset: int, event: _Data, data
     provider = mapping(usage.get("provider"))
     byok = usage.get("isByok") is True or text(provider.get("kind")) not in (None, "copilot")
     agent_id, path = state.subagent(event, usage)
-    if not agent_id:
-        state.byok = byok  # what follows without a provider of its own: an error, a compaction
     duration = whole(usage.get("duration"))
     request = Request(
         key or f"{owner}@{offset}",
@@ -604,6 +606,8 @@ def _shutdown(source: Source, state: _State, offset: int, event: _Data, data: _D
         inputs, output = whole(usage.get("inputTokens")), whole(usage.get("outputTokens"))
         figure = nano(metric.get("totalNanoAiu"))
         write = whole(usage.get("cacheWriteTokens"))
+        if write == 0 and state.counts_no_writes:
+            write = None
         return Counter(
             f"{group}:{scope}:{'/'.join(subagent)}:{model}",
             AGENT, owner, "shutdown", source.path, offset, at_ms, scope, group,
@@ -613,7 +617,7 @@ def _shutdown(source: Source, state: _State, offset: int, event: _Data, data: _D
             requests=whole(count.get("count")),
             input_tokens=inputs,
             cache_read_tokens=whole(usage.get("cacheReadTokens")),
-            cache_write_tokens=write or (None if _ignores_cache_writes(state.version) else write),
+            cache_write_tokens=write,
             output_tokens=output,
             reasoning_tokens=whole(usage.get("reasoningTokens")),
             # a counter's 0 beside tokens is no bill (RULES R6)
@@ -644,12 +648,6 @@ def _shutdown(source: Source, state: _State, offset: int, event: _Data, data: _D
             if name in data
         ),
     )  # fmt: skip
-
-
-def _ignores_cache_writes(version: str | None) -> bool:
-    """Versions up to 1.0.24 wrote 0 whatever was written; 1.0.35 is the first seen to count."""
-    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version or "")
-    return numbers is not None and tuple(map(int, numbers.groups())) < (1, 0, 35)
 
 
 def _is_byok(state: _State, metrics: _Data, figure: int | None) -> bool:
