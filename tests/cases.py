@@ -22,40 +22,54 @@ from session_usage.sessions import Library
 DATA = Path(__file__).parent / "data"
 
 
-def _copilot_cli(case: Path, home: Path) -> dict[str, str]:
+def _copilot_cli(case: Path, home: Path) -> Places:
     shutil.copytree(case / "state", home / ".copilot")
-    return {}
+    return Places(str(home), {}, "linux")
 
 
-def _vscode(case: Path, home: Path) -> dict[str, str]:
+def _vscode(case: Path, home: Path) -> Places:
     shutil.copytree(case / "User", home / ".config" / "Code" / "User")
-    return {}
+    return Places(str(home), {}, "linux")
 
 
-def _home(case: Path, home: Path) -> dict[str, str]:
+def _home(case: Path, home: Path) -> Places:
     shutil.copytree(case / "home", home, dirs_exist_ok=True)
-    return {}
+    return Places(str(home), {}, "linux")
 
 
-def _opencode(case: Path, home: Path) -> dict[str, str]:
-    _home(case, home)
+def _claude(case: Path, home: Path) -> Places:
+    places = _home(case, home)
+    if case.name != "paths":
+        return places
+    roots = tuple(("claude-code", str(home / name)) for name in (".claude", "altcfg"))
+    return places._replace(roots=roots)
+
+
+def _opencode(case: Path, home: Path) -> Places:
+    places = _home(case, home)
     for script in home.rglob("*.sql"):
         with closing(sqlite3.connect(script.with_suffix(".db"))) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(script.read_text())
         script.unlink()
     if case.name != "dbpath":
-        return {}
-    return {"XDG_DATA_HOME": str(home / "xdgdata"), "OPENCODE_DB": "custom.db"}
+        return places
+    return places._replace(env={"XDG_DATA_HOME": str(home / "xdgdata"), "OPENCODE_DB": "custom.db"})
 
 
-AGENTS: dict[str, tuple[str, Callable[[Path, Path], dict[str, str]]]] = {
+def _agent_log(case: Path, home: Path) -> Places:
+    shutil.copytree(case, home / "logs")
+    return Places(str(home), {}, "linux", agent_log_dirs=(str(home / "logs"),))
+
+
+AGENTS: dict[str, tuple[str, Callable[[Path, Path], Places]]] = {
     "copilot-cli": ("copilot-cli", _copilot_cli),
     "vscode": ("copilot-vscode", _vscode),
+    "claude-code": ("claude-code", _claude),
+    "codex": ("codex", _home),
     "opencode": ("opencode", _opencode),
     "gemini": ("gemini", _home),
-    "claude": ("claude-code", _home),
-    "codex": ("codex", _home),
+    "agent-log": ("agent-log", _agent_log),
 }
 """Folder below ``tests/data`` -> the agent's name, and what lays a case out as a home folder."""
 
@@ -70,8 +84,7 @@ def names(folder: str) -> list[str]:
 def lay(folder: str, case: str, home: Path) -> Places:
     """A copy of the case as the home folder ``home``."""
     home.mkdir(parents=True, exist_ok=True)
-    env = AGENTS[folder][1](DATA / folder / case, home)
-    return Places(str(home), env, "linux")
+    return AGENTS[folder][1](DATA / folder / case, home)
 
 
 def everything(places: Places, agent: str = "all", full: bool = True) -> list[Session]:

@@ -455,7 +455,7 @@ def test_case_15_a_folder_without_calls_is_no_session_of_cost_zero(folder: Folde
 
 
 def test_case_16_a_line_of_nine_megabytes(folder: Folder) -> None:
-    folder.log(began(), call(1, 10, inputMessages='\\"x' * 3_000_000), call(2, 20))
+    folder.log(began(), call(1, 10, inputMessages=("x" * 99 + '"') * 90_000), call(2, 20))
     assert amounts(folder.session(full=False)) == [10, 20]
 
 
@@ -738,7 +738,8 @@ def spans(
     columns = (
         "span_id TEXT PRIMARY KEY, start_time_ms INTEGER, end_time_ms INTEGER, "
         "status_code INTEGER, operation_name TEXT, agent_name TEXT, conversation_id TEXT, "
-        "request_model TEXT, response_model TEXT, input_tokens INTEGER, output_tokens INTEGER, cached_tokens INTEGER, "
+        "request_model TEXT, response_model TEXT, input_tokens INTEGER, "
+        "output_tokens INTEGER, cached_tokens INTEGER, "
         "reasoning_tokens INTEGER, chat_session_id TEXT, ttft_ms REAL"
     )
     with closing(sqlite3.connect(path)) as connection, connection:
