@@ -66,11 +66,15 @@ class Session(NamedTuple):
 def better(one: Request, other: Request) -> Request:
     """Two lines about one call: the more complete one, its gaps filled from the other."""
     first, second = one, other
-    if (one.copied, one.weak, -(one.output_tokens or 0)) > (
-        other.copied, other.weak, -(other.output_tokens or 0),
-    ):  # fmt: skip
+    if _merit(one) > _merit(other):
         first, second = other, one
     return _filled(first, second)
+
+
+def _merit(request: Request) -> tuple[bool, bool, int, bool]:
+    """Less is better. That a call went wrong is often known from its last line only."""
+    ok = request.status == "ok"
+    return request.copied, request.weak, -(request.output_tokens or 0), ok
 
 
 def _filled(first: Request, second: Request) -> Request:
@@ -495,7 +499,7 @@ def _leftover(
     result: dict[str, Request] = {}
     covered = 0
     for message in sorted(weak, key=lambda message: message.started_ms or 0):
-        if message.link in keys or message.key in result:
+        if message.link in keys or message.key in keys or message.key in result:
             continue
         known = message.output_tokens
         twin = _nearest(message, anything if known is None else pool.get(known, []), taken)
