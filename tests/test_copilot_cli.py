@@ -874,6 +874,25 @@ def test_copies_of_a_forks_origin_belong_to_the_origin(tmp_path: Path) -> None:
     assert cases.billed([found[origin]]) == 10
 
 
+@pytest.mark.parametrize("damaged", ["session.start", "session.resume"])
+def test_R5_a_damaged_beginning_of_a_run_adds_nothing(damaged: str, tmp_path: Path) -> None:
+    events = [
+        start(version="1.0.70"), message(1, 11), shutdown(2, of=(1, 100, 11, 100)),
+        event("session.resume", 10, {}), message(11, 12), shutdown(12, of=(2, 220, 23, 250)),
+    ]  # fmt: skip
+    lines = [dump(told).replace(damaged, "sessiom.start") for told in events]
+    assert cases.billed([only(write(tmp_path, *lines))]) == 250
+
+
+def test_R5_a_fork_without_its_own_start_still_knows_its_copies(tmp_path: Path) -> None:
+    origin = "99999999-2222-4333-8444-555555555555"
+    mine = {"accounting": {"sourceSessionId": origin, "usageId": "u1"}}
+    places = write(tmp_path, "{damaged", record(1, 10, **mine), record(101, 20))
+    found = {session.id: session for session in cases.everything(places)}
+    assert cases.billed([found[ID]]) == 20
+    assert cases.billed([found[origin]]) == 10
+
+
 def test_a_half_written_last_line_waits_for_its_end(tmp_path: Path) -> None:
     places = write(tmp_path, start(), record(1, 10))
     path = Path(places.copilot_home()) / "session-state" / ID / "events.jsonl"

@@ -342,9 +342,12 @@ def _usage_record(source: Source, state: _State, offset: int, event: _Data, data
     at_ms = instant(event.get("timestamp"))
     accounting = mapping(usage.get("accounting"))
     owner, copied = state.owner(at_ms)
+    origin = text(accounting.get("sourceSessionId"))
+    if state.started_ms is None and origin and not event.get("agentId"):
+        copied = origin != state.session  # the line that tells when a fork began is damaged
     if copied:
         if not event.get("agentId"):
-            state.origin = text(accounting.get("sourceSessionId")) or state.origin
+            state.origin = origin or state.origin
         owner = state.origin or owner
     call = text(usage.get("apiCallId"))
     key = text(accounting.get("usageId")) or call or text(event.get("id"))
@@ -640,6 +643,7 @@ def _shutdown(source: Source, state: _State, offset: int, event: _Data, data: _D
             yield row("agent", model, metric, name)
     if whole_figure:
         yield row("session", None, {"totalNanoAiu": whole_figure})
+    state.output = 0  # here, too: the line that begins the next run may be damaged
     yield Meta(
         AGENT, state.session, source.path, updated_ms=at_ms, rank=1,
         facts=tuple(
