@@ -33,6 +33,7 @@ TOKENS = (
 )
 _BY_FIGURES = ("database", "host-usage", "debug-log", "span")
 """Sources that may describe a call of another source without sharing a key, best first."""
+_NOT_IN_PANEL = ("title", "categorization")
 _NOT_IN_TURNS = frozenset({"background", "compaction"})
 _SLACK_MS = 5_000
 _NEAR_MS = 30_000
@@ -65,11 +66,15 @@ class Session(NamedTuple):
 def better(one: Request, other: Request) -> Request:
     """Two lines about one call: the more complete one, its gaps filled from the other."""
     first, second = one, other
-    if (one.copied, one.weak, -(one.output_tokens or 0)) > (
-        other.copied, other.weak, -(other.output_tokens or 0),
-    ):  # fmt: skip
+    if _merit(one) > _merit(other):
         first, second = other, one
     return _filled(first, second)
+
+
+def _merit(request: Request) -> tuple[bool, bool, int, bool]:
+    """Less is better. That a call went wrong is often known from its last line only."""
+    ok = request.status == "ok"
+    return request.copied, request.weak, -(request.output_tokens or 0), ok
 
 
 def _filled(first: Request, second: Request) -> Request:
@@ -334,7 +339,9 @@ class _Shutdowns:
         for counter in counters:
             if counter.scope in ("session", "agent"):
                 groups.setdefault(f"{counter.path}:{counter.group}", []).append(counter)
-        self.groups = sorted(groups.values(), key=lambda group: group[0].at_ms or 0)
+        # the same run's totals in a second copy of the log are no second run
+        unique = {_run(group): group for group in reversed(groups.values())}
+        self.groups = sorted(unique.values(), key=lambda group: group[0].at_ms or 0)
         self.unsure = False
         self.path = self.groups[0][0].path if self.groups else ""
         self.epochs = self._epochs()
@@ -413,6 +420,14 @@ class _Shutdowns:
         return [row for row in rows if row.requests or row.input_tokens or row.nano_aiu]
 
 
+def _run(group: list[Counter]) -> frozenset[Counter]:
+    """What makes the totals of a run this run's, wherever they are written."""
+    return frozenset(
+        row._replace(key="", group="", offset=0, path=row.path if row.at_ms is None else "")
+        for row in group
+    )
+
+
 def _per_model(group: list[Counter]) -> dict[str, Counter]:
     return {row.model: row for row in group if row.scope == "session" and row.model is not None}
 
@@ -484,7 +499,7 @@ def _leftover(
     result: dict[str, Request] = {}
     covered = 0
     for message in sorted(weak, key=lambda message: message.started_ms or 0):
-        if message.link in keys or message.key in result:
+        if message.link in keys or message.key in keys or message.key in result:
             continue
         known = message.output_tokens
         twin = _nearest(message, anything if known is None else pool.get(known, []), taken)
@@ -636,8 +651,9 @@ def _as_vscode_shows(
         yield SourceTotal("vscode session cost", None, max(turns, running))
     panel: dict[str, Request] = {}
     for request in strong.values():
+        child = request.subagent_id
         if request.source == "debug-log" and (
-            request.subagent_id is None or request.subagent_id in names
+            child is None or names.get(child, "title") not in _NOT_IN_PANEL
         ):
             panel.setdefault(request.link or request.key, request)
     if panel:

@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from session_usage import sqlite
+from session_usage.drift import drift
 from session_usage.events import (
     BYOK,
     COPILOT,
@@ -38,6 +39,7 @@ from session_usage.events import (
     Source,
     ToolCall,
     Turn,
+    oddity,
 )
 from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
 from session_usage.money import NANO_PER_CREDIT, nano
@@ -50,6 +52,12 @@ _USAGE_NEEDLES = (b'"llm_request"', b'"child_session_ref"')
 _FULL_NEEDLES = (*_USAGE_NEEDLES, b'"session_start"', b'"user_message"', b'"tool_call"')
 _TEXTS = (b'"userRequest":"', b'"inputMessages":"')
 _LONG = 1 << 12
+_KNOWN_TYPES = frozenset(
+    {
+        "session_start", "user_message", "turn_start", "turn_end", "llm_request", "agent_response",
+        "tool_call", "subagent", "child_session_ref", "hook", "discovery", "generic", "error",
+    }
+)  # fmt: skip
 _BACKGROUND = (
     "title",
     "categorization",
@@ -282,7 +290,13 @@ def _debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                         AGENT, session,
                     )  # fmt: skip
             if kind == "llm_request":
-                yield _request(log, session, offset, data, attrs, child, label, path, turn, skill)
+                request = _request(
+                    log, session, offset, data, attrs, child, label, path, turn, skill
+                )
+                yield request
+                odd = oddity(request, attrs.get("copilotUsageNanoAiu"))
+                if odd:
+                    yield Problem("malformed", log, offset, f"a call {odd}", AGENT, session)
             elif kind == "child_session_ref":
                 other = text(attrs.get("childSessionId"))
                 title = text(attrs.get("childTitle")) or _short(text(attrs.get("label")))
@@ -303,6 +317,8 @@ def _debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                     text(data.get("name")) or "unknown", path, skill, turn,
                     data.get("status") != "error", whole(data.get("dur")),
                 )  # fmt: skip
+        if full:
+            yield from drift(source, at.offset, "Copilot Chat", _KNOWN_TYPES)
     except OSError as error:
         yield _unreadable(source, error)
     yield Cursor(scan.offset, before_tail or (child, label, parent, turn, skill, began))
@@ -479,7 +495,7 @@ class _Journal:
                 if type(change.get("i")) is int:
                     del self.requests[max(0, change["i"]) :]
                 self._append(value, offset)
-            else:
+            elif kind in (1, 3):  # any other kind is a damaged line: it must not cost the turns
                 self.requests.clear()
                 if kind == 1:
                     self._append(value, offset)
