@@ -22,7 +22,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-CHUNK = 1 << 18
+CHUNK = 1 << 17
 """Bytes per read; one chunk stays in the processor's cache while it is searched."""
 LINE_LIMIT = 8 << 20
 """Lines longer than this are cut down while they are read."""

@@ -101,23 +101,7 @@ def reconcile(
 
     ``full=False`` leaves out what no total needs: the order and each source's own total.
     """
-    strong: dict[str, Request] = {}
-    twice: list[Request] = []
-    foreign: dict[str, Request] = {}
-    messages: dict[str, Request] = {}
-    others: list[Event] = []
-    for event in events:
-        if type(event) is not Request:
-            others.append(event)
-        elif event.session != session:
-            foreign[event.key] = event
-        elif event.weak:
-            messages[event.key] = event
-        else:
-            known = strong.setdefault(event.key, event)
-            if known is not event:
-                twice.append(event)
-                strong[event.key] = better(known, event)
+    strong, twice, foreign, messages, others = _sorted_out(session, events)
     counters: dict[str, Counter] = {}
     metas: list[Meta] = []
     tools: dict[str, ToolCall] = {}
@@ -172,6 +156,37 @@ def reconcile(
         if full
         else (),
     )
+
+
+_Calls = dict[str, Request]
+
+
+def _sorted_out(
+    session: str | None, events: Iterable[Event]
+) -> tuple[_Calls, list[Request], _Calls, _Calls, list[Event]]:
+    """(own calls by key, further lines about them, calls of others, messages, the rest)."""
+    calls: list[Request] = []
+    others: list[Event] = []
+    for event in events:
+        (calls if event.__class__ is Request else others).append(event)  # type: ignore[arg-type]
+    strong = {call.key: call for call in calls if call.session == session and not call.weak}
+    if len(strong) == len(calls):  # the common case: one line a call, and nothing else
+        return strong, [], {}, {}, others
+    strong = {}
+    twice: list[Request] = []
+    foreign: _Calls = {}
+    messages: _Calls = {}
+    for call in calls:
+        if call.session != session:
+            foreign[call.key] = call
+        elif call.weak:
+            messages[call.key] = call
+        else:
+            known = strong.setdefault(call.key, call)
+            if known is not call:
+                twice.append(call)
+                strong[call.key] = better(known, call)
+    return strong, twice, foreign, messages, others
 
 
 def _order(request: Request) -> tuple[int, str]:
