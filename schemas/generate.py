@@ -140,7 +140,8 @@ def python_class(name: str, schema: Schema) -> Iterator[str]:
         yield _docstring(schema["description"], "")
         return
     yield ""
-    yield "@define(frozen=True)"
+    # only __init__ is made: an editor waits for the import of this module
+    yield "@define(eq=False, repr=False, slots=False)"
     yield f"class {name}:"
     yield _docstring(schema["description"], "    ")
     required = schema["required"]

@@ -16,8 +16,9 @@ from session_usage import pricing
 from session_usage.events import Meta, Request
 from session_usage.ledger import care, codec, store
 from session_usage.ledger.folds import Filter, Folding
-from session_usage.ledger.keeper import Keeper, Wishes, wish
+from session_usage.ledger.keeper import Keeper
 from session_usage.ledger.query import Reader
+from session_usage.ledger.wishes import Wishes, wish
 from session_usage.places import Places, here
 from session_usage.report import Fold, Zone, session_report
 from session_usage.sessions import Library
@@ -154,6 +155,7 @@ def test_F3_a_log_that_grows_line_by_line_is_read_on(
             for part in (line[: len(line) // 2], line[len(line) // 2 :]):
                 with path.open("ab") as file:
                     file.write(part)
+                ledger.keeper.scanner._rests.clear()
                 ledger.keeper.look([str(path)])
             assert ledger.fold()["totals"] == from_logs(places)["totals"], (path.name, number)
     ledger.sweep()

@@ -459,7 +459,7 @@ export interface Subscription {
   status: Status;
 }
 
-/** Was there such a subscription? */
+/** Whether there was such a subscription. */
 export interface Unsubscribed {
   removed: boolean;
 }

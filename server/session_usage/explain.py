@@ -103,7 +103,7 @@ def rule(quote: Quote, remainder: bool = False) -> str:
 
 
 def rate_wire(rate: Rate) -> dict[str, Any]:
-    """A row of a price table as JSON fields; prices in nano-AIU per million tokens."""
+    """A row of a price card as JSON fields."""
     return {
         "model": rate.model,
         "provider": rate.provider,

@@ -33,12 +33,12 @@ Dimension = Literal[
 """What rows can be grouped by."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class NoParams:
     """Nothing."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class ListProjectsParams:
     """Which projects."""
 
@@ -52,7 +52,7 @@ class ListProjectsParams:
     """Go on after the page that gave this cursor."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class ListSessionsParams:
     """Which sessions."""
 
@@ -84,7 +84,7 @@ class ListSessionsParams:
     """Go on after the page that gave this cursor."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class FindSessionsByTitleParams:
     """Which title."""
 
@@ -101,7 +101,7 @@ class FindSessionsByTitleParams:
     """Go on after the page that gave this cursor."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class FindSessionByIdParams:
     """Which id."""
 
@@ -112,7 +112,7 @@ class FindSessionByIdParams:
     """Name of one agent, or `all` (default)."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class AnalyzeSessionParams:
     """Which session, how detailed."""
 
@@ -126,7 +126,7 @@ class AnalyzeSessionParams:
     """Default `compact`."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class AnalyzeLatestParams:
     """Whose latest session: that of this window, else of anywhere."""
 
@@ -148,7 +148,7 @@ class AnalyzeLatestParams:
     """Default `compact`."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class BatchAnalyzeParams:
     """Which sessions: those named, else the newest that fit."""
 
@@ -180,7 +180,7 @@ class BatchAnalyzeParams:
     """Token for `$/progress`."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class Filters:
     """Only what fits all of these; each is a list of values."""
 
@@ -215,7 +215,7 @@ class Filters:
     """Surfaces."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class AggregateParams:
     """Which requests, grouped how."""
 
@@ -243,7 +243,7 @@ class AggregateParams:
     """Token for `$/progress`."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class ExplainParams:
     """Which figure of which session."""
 
@@ -257,7 +257,7 @@ class ExplainParams:
     """`total` (default), `model=…`, `subagent=…`, `skill=…`, `turn=…` or `request=…`."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class ReadSessionParams:
     """Which messages."""
 
@@ -283,7 +283,7 @@ class ReadSessionParams:
     """Go on after the page that gave this cursor."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class GetStatusParams:
     """Whose status."""
 
@@ -302,7 +302,7 @@ class GetStatusParams:
     """Show this session in place of the newest one."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class SubscribeParams:
     """What to be told of: a session, a window's sessions, or everything."""
 
@@ -324,7 +324,7 @@ class SubscribeParams:
     """Also send `sessionEvent` (default true)."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class UnsubscribeParams:
     """Which subscription."""
 
@@ -332,7 +332,7 @@ class UnsubscribeParams:
     """As given by `subscribe`."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class GetPricesParams:
     """Which prices."""
 
@@ -343,7 +343,7 @@ class GetPricesParams:
     """Only rates in force on this day (2026-11-24)."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class RefreshPricingParams:
     """Whether to ask the network."""
 
@@ -351,7 +351,7 @@ class RefreshPricingParams:
     """Where to fetch the card, in place of GitHub's own; https, or http on this machine."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class DoctorParams:
     """Nothing."""
 
@@ -359,7 +359,7 @@ class DoctorParams:
     """Token for `$/progress`."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class ReindexParams:
     """Nothing."""
 
@@ -367,7 +367,7 @@ class ReindexParams:
     """Token for `$/progress`."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class ForgetParams:
     """Exactly one of session, project and before."""
 
@@ -384,7 +384,7 @@ class ForgetParams:
     """A day: every request before it."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class ExecuteParams:
     """Arguments of the commands: none, or one object."""
 
@@ -403,7 +403,7 @@ class ExecuteParams:
     """In place of the window's current session."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class Settings:
     """What the server can be told."""
 
@@ -450,7 +450,7 @@ class Settings:
     """Forget requests older than this many days. 0: keep everything."""
 
 
-@define(frozen=True)
+@define(eq=False, repr=False, slots=False)
 class InitializationOptions:
     """What an editor may say of itself in `initialize`."""
 

@@ -2,58 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from session_usage import __version__
 from session_usage.ledger import care, codec, store
 from session_usage.ledger.scan import Scanner
 from session_usage.ledger.sums import Sums
+from session_usage.ledger.wishes import Wishes, union, wished
 from session_usage.places import Places
 from session_usage.pricing import Prices
 
 _DAY_MS = 86_400_000
 Stop = Callable[[], bool]
 Tell = Callable[[int, int], None]
-
-
-class Wishes(NamedTuple):
-    """Settings that decide what is kept; the last process that says so wins."""
-
-    excluded: tuple[str, ...] = ()
-    retention_days: int = 0
-    user_data_dirs: tuple[str, ...] = ()
-    agent_log_dirs: tuple[str, ...] = ()
-    prices: str | None = None
-    """The user's price file."""
-
-
-def wish(connection: sqlite3.Connection, wishes: Wishes) -> None:
-    """Writes the settings where the keeper looks for them. Folders of logs only grow: each
-    window knows of its own."""
-    with store.transaction(connection):
-        before = wished(connection)
-        merged = wishes._replace(
-            user_data_dirs=_union(before.user_data_dirs, wishes.user_data_dirs),
-            agent_log_dirs=_union(before.agent_log_dirs, wishes.agent_log_dirs),
-        )
-        if merged != before:
-            store.put(connection, "wishes", codec.dumps(list(merged)))
-
-
-def wished(connection: sqlite3.Connection) -> Wishes:
-    """The settings as last written."""
-    data = store.get(connection, "wishes")
-    if data is None:
-        return Wishes()
-    excluded, days, user_data, agent_logs, prices = codec.loads(data)
-    return Wishes(tuple(excluded), days, tuple(user_data), tuple(agent_logs), prices)
-
-
-def _union(one: Iterable[str], other: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*one, *other)))
 
 
 class Keeper:
@@ -102,8 +64,8 @@ class Keeper:
                 store.put(self.connection, "program", __version__)
                 self.connection.execute("UPDATE sources SET size = -1")
         self.scanner.places = self._places._replace(
-            user_data_dirs=_union(self._places.user_data_dirs, wishes.user_data_dirs),
-            agent_log_dirs=_union(self._places.agent_log_dirs, wishes.agent_log_dirs),
+            user_data_dirs=union(self._places.user_data_dirs, wishes.user_data_dirs),
+            agent_log_dirs=union(self._places.agent_log_dirs, wishes.agent_log_dirs),
         )
         self._wishes = wishes
         self.scanner.refresh()

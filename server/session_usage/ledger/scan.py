@@ -225,7 +225,7 @@ class Scanner:
                 break
             begun = time.monotonic()
             reading = self._read(found)
-            if reading.replace:
+            if found.source.kind not in provider_for(found.source.agent).growing:
                 now = time.monotonic()
                 self._rests[found.key] = now + (now - begun) * _REST
             readings.append(reading)

@@ -21,12 +21,14 @@ With the user's own key (BYOK) no amount is written; counters print 0, which mea
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from session_usage import sqlite
+from session_usage.drift import drift
 from session_usage.events import (
     BYOK,
     COPILOT,
@@ -40,6 +42,7 @@ from session_usage.events import (
     Source,
     ToolCall,
     Turn,
+    oddity,
 )
 from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
 from session_usage.money import nano
@@ -70,6 +73,7 @@ _ERRORS = frozenset(
 """``errorType`` of a ``session.error`` that ends a failed model call."""
 _SHUTDOWN_FACTS = ("totalPremiumRequests", "totalApiDurationMs", "shutdownType", "codeChanges")
 _BIG = 1 << 14
+_KNOWN_TYPES = os.path.join(os.path.dirname(__file__), os.pardir, "data", "copilot-events.txt")
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
@@ -150,7 +154,7 @@ def _looks_like_journal(path: str) -> bool:
             head = file.read(1 << 16)
     except OSError:
         return False
-    return b'"session.start"' in head or (b'"type":' in head and b'"data":' in head)
+    return b'"type":' in head and b'"data":' in head and b'"parentId":' in head
 
 
 class _State:
@@ -228,18 +232,29 @@ def _journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                 yield _problem(source, state, "malformed", offset, f"a line is {wrong}")
             if not event:
                 continue
-            name = event.get("type")
+            name = text(event.get("type"))
             if name in _ENDS_RUN:
                 if name != "session.shutdown" or not _has_totals(event):
                     yield from _unread_messages(source, state)
                 state.messages = []
+            data = mapping(event.get("data"))
+            if name == "assistant.message":  # with its keys in another order
+                state.output += whole(data.get("outputTokens")) or 0
             read = _READERS.get(name)
             if read:
-                yield from read(source, state, offset, event, mapping(event.get("data")))
+                yield from read(source, state, offset, event, data)
         yield from _unread_messages(source, state)
+        if full:
+            yield from drift(source, at.offset, "Copilot CLI", _known_types())
     except OSError as error:
         yield _unreadable(source, error)
     yield Cursor(scan.offset, before_tail or state.saved())
+
+
+@functools.cache
+def _known_types() -> frozenset[str]:
+    with open(_KNOWN_TYPES, encoding="ascii") as file:
+        return frozenset(line.strip() for line in file if not line.startswith("#"))
 
 
 _ENDS_RUN = frozenset({"session.start", "session.resume", "session.shutdown"})
@@ -332,9 +347,12 @@ def _usage_record(source: Source, state: _State, offset: int, event: _Data, data
     at_ms = instant(event.get("timestamp"))
     accounting = mapping(usage.get("accounting"))
     owner, copied = state.owner(at_ms)
+    origin = text(accounting.get("sourceSessionId"))
+    if state.started_ms is None and origin and not event.get("agentId"):
+        copied = origin != state.session  # the line that tells when a fork began is damaged
     if copied:
         if not event.get("agentId"):
-            state.origin = text(accounting.get("sourceSessionId")) or state.origin
+            state.origin = origin or state.origin
         owner = state.origin or owner
     call = text(usage.get("apiCallId"))
     key = text(accounting.get("usageId")) or call or text(event.get("id"))
@@ -343,7 +361,7 @@ def _usage_record(source: Source, state: _State, offset: int, event: _Data, data
     byok = usage.get("isByok") is True or text(provider.get("kind")) not in (None, "copilot")
     agent_id, path = state.subagent(event, usage)
     duration = whole(usage.get("duration"))
-    yield Request(
+    request = Request(
         key or f"{owner}@{offset}",
         AGENT,
         owner,
@@ -370,6 +388,10 @@ def _usage_record(source: Source, state: _State, offset: int, event: _Data, data
         copied=copied,
         link=text(usage.get("providerCallId")),
     )
+    yield request
+    odd = oddity(request, billed.get("totalNanoAiu"))
+    if odd:
+        yield _problem(source, state, "malformed", offset, f"a call {odd}")
 
 
 def _message(source: Source, state: _State, offset: int, event: _Data, data: _Data) -> _Events:
@@ -459,9 +481,10 @@ def _model_call(source: Source, state: _State, offset: int, event: _Data, data: 
     write = whole(details.get("cache_creation_tokens", usage.get("cache_creation_input_tokens")))
     if "cache_read_input_tokens" in usage and inputs is not None:
         inputs += (read or 0) + (write or 0)  # the Messages protocol counts them apart
+    listed = billed.get("token_details")
     counted = {
         text(row.get("token_type")): whole(row.get("token_count"))
-        for row in map(mapping, billed.get("token_details") or ())
+        for row in (map(mapping, listed) if type(listed) is list else ())
     }
     kind = text(mapping(data.get("provider")).get("kind"))
     duration = whole(data.get("modelCallDurationMs"))
@@ -522,7 +545,7 @@ def _tool_done(source: Source, state: _State, offset: int, event: _Data, data: _
 
 
 def _error(source: Source, state: _State, offset: int, event: _Data, data: _Data) -> _Events:
-    if data.get("errorType") not in _ERRORS and "statusCode" not in data:
+    if text(data.get("errorType")) not in _ERRORS and "statusCode" not in data:
         return
     at_ms = instant(event.get("timestamp"))
     owner, copied = state.owner(at_ms)
@@ -625,6 +648,7 @@ def _shutdown(source: Source, state: _State, offset: int, event: _Data, data: _D
             yield row("agent", model, metric, name)
     if whole_figure:
         yield row("session", None, {"totalNanoAiu": whole_figure})
+    state.output = 0  # here, too: the line that begins the next run may be damaged
     yield Meta(
         AGENT, state.session, source.path, updated_ms=at_ms, rank=1,
         facts=tuple(

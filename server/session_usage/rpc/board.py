@@ -8,12 +8,11 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from session_usage.ledger import codec
-from session_usage.ledger.query import Reader
 from session_usage.protocol import SESSION_EVENT, STATUS_CHANGED, SubscribeParams
-from session_usage.rpc import status
 from session_usage.rpc.desk import Call, Prepared
 
 if TYPE_CHECKING:
+    from session_usage.ledger.query import Reader
     from session_usage.rpc.server import Server
 
 _REST_SECONDS = 0.1
@@ -53,6 +52,8 @@ class Board:
 
     async def compose(self, params: Any, call: Call) -> dict[str, Any]:
         """The status of a window, made anew."""
+        from session_usage.rpc import status
+
         desk, indexing = self._server.desk, self._server.indexer.indexing
         return await desk.ask(
             call, lambda reader: status.compose(desk, reader, params, call, indexing)
@@ -76,6 +77,8 @@ class Board:
 
     async def subscribe(self, params: SubscribeParams, call: Call) -> dict[str, Any]:
         """A new subscription with the status at its start."""
+        from session_usage.rpc import status
+
         await self._remember(call)
         found = await self.compose(params, call)
         self._count += 1
@@ -107,6 +110,8 @@ class Board:
             self._last = time.monotonic()
 
     async def _round(self) -> None:
+        from session_usage.rpc import status
+
         call = Call()
         for name, subscription in list(self._subscriptions.items()):
             try:

@@ -5,25 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sqlite3
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from session_usage.errors import SessionNotFound
-from session_usage.ledger import store
-from session_usage.ledger.keeper import Wishes
-from session_usage.ledger.query import Reader, Ref
+from session_usage.ledger.wishes import Wishes
 from session_usage.places import Places, here, system_zone
-from session_usage.pricing import Prices
 from session_usage.protocol import InitializationOptions, Settings
-from session_usage.providers import agents
-from session_usage.report import Zone
-from session_usage.rpc import settings as settings_file
-from session_usage.rpc.cards import load_prices
+
+if TYPE_CHECKING:
+    from session_usage.ledger.query import Reader, Ref
+    from session_usage.pricing import Prices
+    from session_usage.report import Zone
 
 _T = TypeVar("_T")
 THREADS = 3
@@ -65,7 +61,7 @@ class Call:
         self._stopped.set()
         reader = self.reader
         if reader is not None:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(Exception):  # it may be closed by now
                 reader.connection.interrupt()
 
 
@@ -78,7 +74,7 @@ class Desk:
         self.client_settings: Any = None
         self.settings, self.problems = Settings(), list[str]()
         self.places = self._places()
-        self.path = store.path_of(self.places)
+        self.path = ""
         self.ready = asyncio.Event()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="ledger")
         self._local = threading.local()
@@ -99,12 +95,20 @@ class Desk:
         """Takes what the editor says of itself and its settings."""
         if options is not None:
             self.options = options
+        from session_usage.rpc import settings
+
         self.client_settings = client_settings
-        self.settings, self.problems = settings_file.merged(self.places, client_settings)
+        self.settings, self.problems = settings.merged(self.places, client_settings)
         self.places = self._places()
 
     def open(self) -> str | None:
         """Makes the ledger if there is none; returns a problem in one line, if there is one."""
+        import sqlite3
+        import tempfile
+
+        from session_usage.ledger import store
+
+        self.path = store.path_of(self.places)
         try:
             opened = store.writer(self.path)
         except (OSError, sqlite3.Error) as error:
@@ -135,6 +139,8 @@ class Desk:
 
     def prices(self) -> Prices:
         """The prices in use."""
+        from session_usage.rpc.cards import load_prices
+
         return load_prices(self.places, self.user_file)[0]
 
     @property
@@ -144,6 +150,8 @@ class Desk:
 
     def zone(self) -> Zone:
         """The zone of the user's days."""
+        from session_usage.report import Zone
+
         return Zone(self.start.zone or self.settings.zone or None)
 
     def agents(self, name: str | None) -> tuple[str, ...]:
@@ -151,6 +159,8 @@ class Desk:
 
         Empty means all. Raises UnknownAgent.
         """
+        from session_usage.providers import agents
+
         chosen = tuple(self.settings.agents or ())
         if name is None or name == "all":
             return chosen
@@ -181,6 +191,8 @@ class Desk:
 
     async def ask(self, call: Call, work: Callable[[Reader], _T]) -> _T:
         """Runs ``work`` with a reader in a thread of its own; cancelling stops it."""
+
+        from session_usage.ledger.query import Reader
 
         def run() -> _T:
             reader: Reader | None = getattr(self._local, "reader", None)

@@ -479,8 +479,7 @@ def _doctor_line(found: dict[str, Any]) -> str:
 def _session_text(session: dict[str, Any] | None) -> str:
     if session is None:
         return "No session in this folder yet"
-    title = session["title"] or session["id"]
-    lines = [f"{title}: {status.amount(session['totals'])}"]
+    lines = [f"{status.named(session)}: {status.amount(session['totals'])}"]
     lines += [
         f"{row['model']}: {status.amount(row)}, {row['requests']} requests"
         for row in session["models"]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from session_usage.ledger import codec
-from session_usage.ledger.keeper import Wishes
+from session_usage.ledger.wishes import Wishes
 from session_usage.places import Places
 
 _BACK_OFF = (0.1, 1.0, 5.0, 30.0)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import logging
 import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
@@ -235,6 +234,8 @@ class Server(LanguageServer):
             raise Failure(
                 INVALID_PARAMS, str(error).replace("params", "params.initializationOptions", 1)
             ) from None
+        import hmac
+
         if self.token and not hmac.compare_digest(
             (options.token or "").encode(), self.token.encode()
         ):
@@ -245,8 +246,8 @@ class Server(LanguageServer):
             options = _with_folders(options, params)
         self.protocol.built_in(number, types.INITIALIZE, {"capabilities": {}, **params})
         self.initialized = True
-        self._configure(options, client_settings)
-        asyncio.get_running_loop().call_soon(self._start)
+        # the answer is out: what takes time to import comes now
+        asyncio.get_running_loop().call_soon(self._start, options, client_settings)
 
     def _configure(self, options: InitializationOptions | None, client_settings: Any) -> None:
         self.desk.configure(options, client_settings)
@@ -254,8 +255,9 @@ class Server(LanguageServer):
         self.indexer.wish(self.desk.wishes)
         self.board.changed()
 
-    def _start(self) -> None:
+    def _start(self, options: InitializationOptions, client_settings: Any) -> None:
         """After the answer to ``initialize``: the ledger, and the child that keeps it."""
+        self._configure(options, client_settings)
         problem = self.desk.open()
         if problem:
             from session_usage.rpc.watch import ledger_problem
@@ -263,6 +265,7 @@ class Server(LanguageServer):
             self.notify(PROBLEM, ledger_problem(self.desk.path, problem))
         self.indexer.path = self.desk.path
         self.indexer.start()
+        import session_usage.rpc.handlers  # noqa: F401 - before the first request needs it
 
     def _heard(self, line: dict[str, Any]) -> None:
         """A line of the child process."""
@@ -512,8 +515,8 @@ def run(
     websocket: int | None = None,
     host: str = "127.0.0.1",
     token: str | None = None,
-) -> int:
-    """Serves one client; returns the exit code. Logs hold no message and no path."""
+) -> NoReturn:
+    """Serves one client, then ends the process. Logs hold no message and no path."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     logging.getLogger("pygls").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -532,4 +535,7 @@ def run(
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(main())
-    return server.exit_code or 0
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    # threads that still work for nobody are not waited for
+    os._exit(server.exit_code or 0)

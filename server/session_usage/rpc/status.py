@@ -158,11 +158,16 @@ def line(status: dict[str, Any]) -> str:
     session = status["session"]
     parts = []
     if session is not None:
-        title = session["title"] or session["id"]
-        parts.append(f"{title}: {amount(session['totals'])}")
+        parts.append(f"{named(session)}: {amount(session['totals'])}")
     parts.append(f"today {amount(status['today']['totals'])}")
     parts.append(f"this month {amount(status['month']['totals'])}")
     return "; ".join(parts)
+
+
+def named(session: dict[str, Any]) -> str:
+    """A session's title, or its id, short enough for one line."""
+    text = " ".join((session["title"] or session["id"]).split())
+    return text if len(text) <= 60 else text[:59] + "…"
 
 
 def amount(totals: dict[str, Any]) -> str:

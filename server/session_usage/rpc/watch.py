@@ -20,7 +20,8 @@ import time
 from typing import Any
 
 from session_usage.ledger import codec, store
-from session_usage.ledger.keeper import Keeper, Wishes, wish
+from session_usage.ledger.keeper import Keeper
+from session_usage.ledger.wishes import Wishes, wish
 from session_usage.places import Places
 from session_usage.rpc.cards import load_prices
 
