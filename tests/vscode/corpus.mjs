@@ -65,7 +65,7 @@ export function writeSession(storage, id, title, turns) {
     const children = new Map();
     for (const call of turn.calls) {
       ts += 20_000;
-      if (call.status === undefined) cost += price(call);
+      if (call.status === undefined) cost += call.nano ?? price(call);
       if (!call.sub) {
         main += callLine(id, ts, { ...call, parent: spanId });
         continue;
@@ -97,8 +97,9 @@ export function writeSession(storage, id, title, turns) {
     requests: [],
   };
   fs.writeFileSync(path.join(chats, `${id}.jsonl`), `${JSON.stringify({ kind: 0, v: top })}\n`);
-  const end = new Date(turns.at(-1).at);
-  fs.utimesSync(path.join(folder, "main.jsonl"), end, end);
+  const end = new Date(turns.at(-1).at + 60_000);
+  for (const file of fs.readdirSync(folder)) fs.utimesSync(path.join(folder, file), end, end);
+  fs.utimesSync(path.join(chats, `${id}.jsonl`), end, end);
   return cost;
 }
 

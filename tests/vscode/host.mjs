@@ -24,6 +24,7 @@ const SETTINGS = {
   "workbench.colorTheme": "Dark Modern",
   "security.workspace.trust.enabled": false,
   "chat.disableAIFeatures": true,
+  "workbench.secondarySideBar.defaultVisibility": "hidden",
 };
 
 async function freePort() {
@@ -134,9 +135,25 @@ export class Host {
     return new Window(page);
   }
 
-  /** Folder of a workspace's storage, made by VS Code when a window opens on it. */
-  storage() {
-    return path.join(this.data, "User/workspaceStorage");
+  /** A folder to open a window on. */
+  folder(name) {
+    const folder = path.join(this.state, name);
+    fs.mkdirSync(folder, { recursive: true });
+    return folder;
+  }
+
+  /** Opens a window, and tells which storage VS Code made for it. */
+  async openWithStorage(folder, size) {
+    const all = path.join(this.data, "User/workspaceStorage");
+    const list = () => (fs.existsSync(all) ? fs.readdirSync(all) : []);
+    const before = new Set(list());
+    const window = await this.open(folder, size);
+    for (let tries = 0; tries < 600; tries++) {
+      const made = list().find((name) => !before.has(name));
+      if (made) return { window, storage: path.join(all, made) };
+      await window.page.waitForTimeout(50);
+    }
+    throw new Error("no storage was made");
   }
 
   /** Processes of the server that belong to this host, the one that answers first. */
@@ -230,13 +247,6 @@ export class Window {
       .first()
       .click();
     await this.page.locator(".quick-input-widget").waitFor({ state: "hidden" });
-  }
-
-  /** The document of the report in its editor tab. */
-  report() {
-    return this.page
-      .frameLocator(".editor-instance iframe.webview, iframe.webview[id]:visible >> nth=0")
-      .frameLocator("#active-frame");
   }
 
   /** The frame of the web view that shows `page` ("report" or "side"). */

@@ -1,7 +1,7 @@
 import * as vscode from "vscode";
 import { requests } from "../protocol";
 import { set } from "../settings";
-import { count } from "../shared/format";
+import { count, planName } from "../shared/format";
 import { t } from "../shared/l10n";
 import type { Usage } from "../usage";
 import { command } from "./command";
@@ -19,7 +19,7 @@ export function register(usage: Usage): vscode.Disposable {
       .filter((plan) => plan.since <= today && (plan.until === null || plan.until > today))
       .map((plan) => ({
         plan: plan.name,
-        label: `Copilot ${plan.name}`,
+        label: planName(plan.name),
         description: t("{0} credits a month", count(plan.credits, locale)),
         ...(plan.pooled ? { detail: t("Shared by all seats of the organisation") } : {}),
       }));

@@ -1,6 +1,6 @@
 /** How much of the plan's allowance is used, beside how much of the month is gone. */
 import type { Status } from "../protocol";
-import { amount, percent, round, when } from "../shared/format";
+import { amount, percent, planName, round, when } from "../shared/format";
 import { t } from "../shared/l10n";
 import { h, s } from "./dom";
 import { amt, manner } from "./figures";
@@ -51,7 +51,9 @@ export function allowanceBlock(status: Status): HTMLElement | null {
   if (!allowance) return null;
   const { locale } = manner();
   const monthGone = gone(status);
-  const name = allowance.plan ? t("Copilot {0} allowance", allowance.plan) : t("Copilot allowance");
+  const name = allowance.plan
+    ? t("{0} allowance", planName(allowance.plan))
+    : t("Copilot allowance");
   const notes = [
     t("{0} of month gone", percent(monthGone, locale)),
     ...(monthGone > 0.05 ? [t("pace {0}", forecast(allowance.usedNanoAiu / monthGone))] : []),
@@ -93,7 +95,7 @@ export function allowanceLines(status: Status): HTMLElement | null {
     h(
       "div",
       { class: "ln" },
-      allowance.plan ? `Copilot ${allowance.plan}` : t("Copilot allowance"),
+      allowance.plan ? planName(allowance.plan) : t("Copilot allowance"),
       h(
         "span",
         { class: "end" },

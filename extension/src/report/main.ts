@@ -11,7 +11,7 @@ import { explain, reportOf, session, tabTitle } from "./session";
 import { topBar } from "./shell";
 import { side } from "./side";
 import { begin, changed, go, refOf, remember, send, view, world } from "./store";
-import { timelineScrolled } from "./timeline";
+import { requestNumbers, timelineScrolled } from "./timeline";
 import { whyDrawer } from "./why";
 
 const root = document.getElementById("root") as HTMLElement;
@@ -46,8 +46,9 @@ function drawer(): HTMLElement | null {
   if (route.page !== "session" || route.why === undefined) return null;
   const ref = refOf(route);
   if (!ref) return null;
-  const title = reportOf(ref).data?.title ?? ref.id;
-  return whyDrawer(ref, title, route.why, {
+  const report = reportOf(ref).data;
+  return whyDrawer(ref, report?.title ?? ref.id, route.why, {
+    numbers: requestNumbers(report),
     close: () => {
       go({ page: "session", ref });
       opener = before ?? "why";

@@ -27,7 +27,7 @@ import { h, hidden, on, type Child } from "./dom";
 import { amt, bar, basisLegend, cacheCell, kindLegend, manner, swatch, unitName } from "./figures";
 import { agentIcon, icon } from "./icons";
 import { emptyPage, errorPage, loadingPage } from "./pages";
-import { fillOf, FILLS, modelName, places, REST } from "./series";
+import { fillOf, modelName, places } from "./series";
 import { nameCell, notices, rowKeys, segmented, tabs, link } from "./shell";
 import { changed, go, isLive, load, markOf, view, world, type Period } from "./store";
 
@@ -127,9 +127,7 @@ function head(
     figure(
       t("Sessions"),
       count(totals.sessions, style.locale),
-      totals.failedRequests
-        ? t("{0} failed requests", count(totals.failedRequests, style.locale))
-        : "",
+      totals.failedRequests ? t("{0} failed", count(totals.failedRequests, style.locale)) : "",
     ),
     figure(
       t("Requests"),
@@ -567,7 +565,7 @@ function byWorkspace(): HTMLElement {
                 folder ?? t("no folder known"),
               ),
             ),
-            h("td", { class: "w1" }, bar([[row.nanoAiu ?? 0, FILLS[REST]]], most)),
+            h("td", { class: "w1" }, bar([[row.nanoAiu ?? 0, "var(--s5)"]], most)),
             h("td", { class: "num" }, amt(row, { mark: markOf(row) })),
           );
         }),

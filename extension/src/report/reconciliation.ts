@@ -60,7 +60,7 @@ export function reconciliation(report: SessionReport): HTMLElement {
           row(
             h("span", { class: "name" }, icon("file"), h("span", { class: "ell" }, one.source)),
             one.requests,
-            amt({ nanoAiu: one.nanoAiu, basis: "billed" }, { mark: false }),
+            amt({ nanoAiu: one.nanoAiu, basis: "billed" }, { mark: false, className: "unmarked" }),
           ),
         ),
         row(
@@ -95,7 +95,7 @@ export function reconciliation(report: SessionReport): HTMLElement {
         row(
           h("span", { class: "name indent" }, t("unexplained")),
           0,
-          amt({ nanoAiu: unexplained, basis: "billed" }, { mark: false }),
+          amt({ nanoAiu: unexplained, basis: "billed" }, { mark: false, className: "unmarked" }),
         ),
       ),
       h(

@@ -14,6 +14,7 @@ import {
   zoneName,
 } from "../shared/format";
 import { t } from "../shared/l10n";
+import { short } from "../shared/tooltip";
 import { breakdown } from "./breakdown";
 import { breaks, contextChart, mainRequests } from "./context";
 import { button, h, type Child } from "./dom";
@@ -173,7 +174,7 @@ function noSession(): HTMLElement {
 export function tabTitle(): string {
   const ref = refOf(view.route);
   const report = ref && view.route.page === "session" ? reportOf(ref).data : undefined;
-  return report?.title ?? t("Cost Report");
+  return report?.title ? short(report.title, 40) : t("Cost Report");
 }
 
 export function session(width: number): Child {

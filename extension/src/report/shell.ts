@@ -1,5 +1,5 @@
 /** What pages share: top bar, switches, tabs, notices, table heads. */
-import { agentName } from "../shared/format";
+import { agentName, when } from "../shared/format";
 import { t } from "../shared/l10n";
 import { button, h, hidden, on, type Child } from "./dom";
 import { manner } from "./figures";
@@ -98,6 +98,7 @@ export function topBar(): HTMLElement {
       { "aria-current": name === page ? "page" : undefined },
       text,
     );
+  const changedAt = world?.status?.changedAt;
   return h(
     "header",
     { class: "top" },
@@ -111,6 +112,13 @@ export function topBar(): HTMLElement {
     h(
       "div",
       { class: "end" },
+      changedAt
+        ? h(
+            "span",
+            { class: "muted small w2" },
+            t("Updated {0}", when(changedAt, "second", manner())),
+          )
+        : null,
       segmented(t("Money unit"), units, unit, (value) => send({ kind: "unit", unit: value })),
       button(
         "icb w1",
@@ -158,7 +166,7 @@ export function notices(): HTMLElement | null {
   if (first) {
     list.push(
       notice(
-        "warn",
+        status?.health === "logging-off" ? "warn" : "info",
         [h("b", {}, first.setting), ` ${t("is off")}: ${first.gives}`],
         link("notice enable", t("Enable logging"), () =>
           send({ kind: "run", command: "copilotUsage.enableLogging" }),

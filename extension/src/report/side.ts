@@ -49,7 +49,7 @@ export function side(width: number): Child {
   const { locale } = manner();
   const title = current.title ?? current.id;
   const top = [
-    notices(),
+    status.health === "ok" ? null : notices(),
     h(
       "div",
       { class: "ln" },

@@ -48,6 +48,14 @@ export function turnsOf(report: SessionReport, titles: ReadonlyMap<string, strin
   }));
 }
 
+/** Numbers of a session's requests in order of time, by key; the same in every view of them. */
+export function requestNumbers(report: SessionReport | undefined): Map<string, number> {
+  const sorted = [...(report?.requests ?? [])].sort((a, b) =>
+    (a.startedAt ?? "").localeCompare(b.startedAt ?? ""),
+  );
+  return new Map(sorted.map((one, index) => [one.key, index + 1]));
+}
+
 /** Name of a turn in the set of open ones. */
 function name(turn: Turn): string {
   return turn.key ?? "";
@@ -97,7 +105,7 @@ function turnLine(
   const failed = turn.row.failedRequests;
   const title =
     turn.title ?? (turn.number === null ? t("Outside of turns") : t("Turn {0}", turn.number));
-  const models = [...new Set(main.map((one) => one.model))];
+  const models = [...new Set((main.length ? main : turn.requests).map((one) => one.model))];
   return {
     level: 1,
     key: `turn ${name(turn)}`,
@@ -224,24 +232,22 @@ function linesOf(
   open: ReadonlySet<string>,
   tools: readonly AggregateRow[],
   broken: ReadonlyMap<string, Break>,
+  numbers: ReadonlyMap<string, number>,
 ): Line[] {
   const most = Math.max(
     1,
     ...turns.flatMap((turn) => turn.requests.map((one) => one.inputTokens ?? 0)),
   );
   const lines: Line[] = [];
-  let number = 0;
+  const numberOf = (one: RequestRow): number => numbers.get(one.key) ?? 0;
   for (const turn of turns) {
     const isOpen = open.has(name(turn));
     lines.push(turnLine(turn, isOpen, most, broken));
-    if (!isOpen) {
-      number += turn.requests.length;
-      continue;
-    }
+    if (!isOpen) continue;
     for (let index = 0; index < turn.requests.length; index++) {
       const one = turn.requests[index] as RequestRow;
       if (!one.subagent.length) {
-        lines.push(requestLine(one, ++number, 2, most, broken.get(one.key)));
+        lines.push(requestLine(one, numberOf(one), 2, most, broken.get(one.key)));
         continue;
       }
       const path = one.subagent.join(" › ");
@@ -250,7 +256,7 @@ function linesOf(
       const group = turn.requests.slice(index, end + 1);
       lines.push(subagentLine(path, group));
       for (const each of group) {
-        lines.push(requestLine(each, ++number, 3, most, broken.get(each.key)));
+        lines.push(requestLine(each, numberOf(each), 3, most, broken.get(each.key)));
       }
       index = end;
     }
@@ -296,7 +302,7 @@ export function timeline(
   actions: Actions,
 ): HTMLElement {
   const open = openTurns(session, turns);
-  const lines = linesOf(turns, open, tools, broken);
+  const lines = linesOf(turns, open, tools, broken, requestNumbers(report));
   const toggle = (turn: Turn): void => {
     const next = new Set(open);
     if (!next.delete(name(turn))) next.add(name(turn));

@@ -17,6 +17,8 @@ const NANO_PER_CREDIT = 1e9;
 const MILLION = 1e6;
 
 export interface Drawer {
+  /** Numbers of the session's requests by key. */
+  numbers: ReadonlyMap<string, number>;
   close(): void;
   explain(figure: string): void;
 }
@@ -205,9 +207,7 @@ function onePart(part: Part): HTMLElement[] {
 function manyParts(explanation: Explanation, drawer: Drawer, all: boolean): HTMLElement[] {
   const { locale } = manner();
   const { parts } = explanation;
-  const numbers = new Map(
-    parts.filter((part) => !part.unattributed).map((part, index) => [part.key, index + 1]),
-  );
+  const calls = parts.filter((part) => !part.unattributed).length;
   const largest = [...parts].sort((a, b) => (b.nanoAiu ?? -1) - (a.nanoAiu ?? -1));
   const shown = all ? largest : largest.slice(0, LARGEST);
   const rest = largest.slice(shown.length);
@@ -215,7 +215,7 @@ function manyParts(explanation: Explanation, drawer: Drawer, all: boolean): HTML
   const name = (part: Part): Child =>
     part.unattributed
       ? h("span", { title: part.reason }, part.reason ?? t("not accounted for by any request"))
-      : link(`part ${part.key}`, t("Request {0}", numbers.get(part.key) ?? ""), () =>
+      : link(`part ${part.key}`, t("Request {0}", drawer.numbers.get(part.key) ?? ""), () =>
           drawer.explain(`request=${part.key}`),
         );
   const files = new Map<string, Part[]>();
@@ -227,7 +227,7 @@ function manyParts(explanation: Explanation, drawer: Drawer, all: boolean): HTML
   const assumptions = [...new Set(parts.flatMap((part) => part.assumptions))];
   return [
     step(
-      numbers.size === 1 ? t("1 request") : t("{0} requests", count(numbers.size, locale)),
+      calls === 1 ? t("1 request") : t("{0} requests", count(calls, locale)),
       h(
         "table",
         {},
@@ -371,7 +371,7 @@ export function whyDrawer(ref: Ref, title: string, figure: string, drawer: Drawe
             ? h("span", { class: "ell", title }, title)
             : [
                 link("crumb", title, () => drawer.explain("total"), "ell"),
-                h("span", { class: "nowrap" }, `› ${figureName(figure, data)}`),
+                h("span", { class: "nowrap" }, `› ${figureName(figure, data, drawer)}`),
               ],
         ),
         h("div", { class: "big" }, amt(data, { mark: false, unit: true })),
@@ -423,9 +423,11 @@ export function whyDrawer(ref: Ref, title: string, figure: string, drawer: Drawe
   });
 }
 
-function figureName(figure: string, explanation: Explanation): string {
+function figureName(figure: string, explanation: Explanation, drawer: Drawer): string {
   const [kind = "", ...value] = figure.split("=");
-  if (kind === "request") return explanation.parts[0]?.model ?? t("request");
+  if (kind === "request") {
+    return t("Request {0}", drawer.numbers.get(explanation.parts[0]?.key ?? "") ?? "");
+  }
   if (kind === "turn") return t("turn");
   return value.join("=");
 }

@@ -234,6 +234,11 @@ export function agentName(agent: string): string {
   return AGENTS[agent] ?? agent;
 }
 
+/** A Copilot plan's name for people: `Copilot Pro+`. */
+export function planName(plan: string): string {
+  return `Copilot ${plan.charAt(0).toUpperCase()}${plan.slice(1)}`;
+}
+
 /** The last part of a folder's path or URI; the whole of it is for tooltips. */
 export function folderName(path: string | null): string {
   if (path === null) return "—";

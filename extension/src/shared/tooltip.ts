@@ -6,6 +6,7 @@ import {
   amount,
   count,
   percent,
+  planName,
   round,
   spent,
   tokens,
@@ -100,7 +101,7 @@ function troubleLines(status: Status): string[] {
   const lines: string[] = [];
   for (const one of status.off.slice(0, 2)) {
     lines.push(
-      `$(warning) ${t("{0} is off", `\`${one.setting.replace(/`/g, "")}\``)}: ${link(
+      `${status.health === "logging-off" ? "$(warning)" : "$(info)"} ${t("{0} is off", `\`${one.setting.replace(/`/g, "")}\``)}: ${link(
         t("enable"),
         "enableLogging",
       )}`,
@@ -158,7 +159,7 @@ export function tooltip(server: ServerState, status: Status | null, manner: Mann
       { nanoAiu: allowance.usedNanoAiu, basis: allowance.basis, unknownRequests: 0 },
       manner,
     );
-    const plan = allowance.plan ? `Copilot ${plain(allowance.plan)}` : t("Allowance");
+    const plan = allowance.plan ? plain(planName(allowance.plan)) : t("Allowance");
     lines.push(
       `${plan} · ${t("{0} of {1}", used, round(allowance.nanoAiu, manner))} · ${percent(
         allowance.share,
