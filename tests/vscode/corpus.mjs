@@ -107,7 +107,9 @@ export function writeSession(storage, id, title, turns) {
 export function storageOf(data, id, folder) {
   const storage = path.join(data, "User/workspaceStorage", id);
   fs.mkdirSync(storage, { recursive: true });
-  fs.writeFileSync(path.join(storage, "workspace.json"), JSON.stringify({ folder: `file://${folder}` }));
+  const file = path.join(storage, "workspace.json");
+  fs.writeFileSync(file, JSON.stringify({ folder: `file://${folder}` }));
+  fs.utimesSync(file, 0, 0);
   return storage;
 }
 

@@ -217,16 +217,23 @@ export class Window {
 
   /** Runs a command from the palette by its exact title. */
   async command(title) {
-    await this.page.keyboard.press("F1");
     const input = this.page.locator(".quick-input-widget .quick-input-box input");
-    await input.waitFor({ state: "visible" });
-    await input.fill(`>${title}`);
     const row = this.page
       .locator(".quick-input-list .monaco-list-row")
       .filter({ has: this.page.locator(".label-name", { hasText: exactly(title) }) })
       .first();
-    await row.waitFor({ state: "visible", timeout: 15_000 });
-    await row.click();
+    for (let tries = 1; ; tries++) {
+      try {
+        // a palette that is just closing takes the key and stays away
+        await this.page.keyboard.press("F1");
+        await input.fill(`>${title}`, { timeout: 2_000 * tries });
+        await row.click({ timeout: 5_000 * tries });
+        return;
+      } catch (error) {
+        if (tries === 4) throw error;
+        await this.page.keyboard.press("Escape");
+      }
+    }
   }
 
   /** Chooses in an open quick pick. */

@@ -1,6 +1,6 @@
 /** What a session's cost is made of, by kind of token, model, agent, skill and tool. */
 import type { SessionReport, Totals } from "../protocol";
-import { count, tokens } from "../shared/format";
+import { count, percent, tokens } from "../shared/format";
 import { t } from "../shared/l10n";
 import { h, hidden, type Child } from "./dom";
 import { amt, bar, KIND, manner, swatch, unitName } from "./figures";
@@ -115,7 +115,7 @@ function kindTable({ totals }: SessionReport): HTMLElement {
           h(
             "td",
             { class: "num w1" },
-            value === null || !whole ? "—" : `${Math.round((100 * value) / whole)} %`,
+            percent(value === null || !whole ? null : value / whole, locale),
           ),
           h("td", { class: "num" }, value === null ? "—" : count(value, locale)),
         ),
@@ -131,10 +131,11 @@ function toolTable(report: SessionReport): HTMLElement {
   const rows = [...calls].sort(([, a], [, b]) => b - a);
   if (!rows.length) return h("p", { class: "muted" }, t("No tool was called."));
   const most = Math.max(...rows.map(([, number]) => number));
+  const whole = rows.reduce((sum, [, number]) => sum + number, 0);
   return h(
     "table",
     {},
-    head(t("Tool"), "", t("Calls"), "num"),
+    head(t("Tool"), t("Share"), t("Calls"), "num"),
     h(
       "tbody",
       {},
@@ -144,7 +145,7 @@ function toolTable(report: SessionReport): HTMLElement {
           {},
           h("td", {}, nameCell(name, icon("tool"))),
           h("td", { class: "w1" }, bar([[number, "var(--s5)"]], most)),
-          h("td", { class: "w1" }),
+          h("td", { class: "num w1" }, percent(number / whole, locale)),
           h("td", { class: "num" }, count(number, locale)),
         ),
       ),

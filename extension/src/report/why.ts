@@ -1,7 +1,7 @@
 /** The drawer "Why this number?": from an amount to requests, log lines, rates and rules. */
 import { requests, type Explanation, type Part, type Rate } from "../protocol";
 import type { Ref } from "../shared/bridge";
-import { basisWords } from "../shared/basis";
+import { basisWord, basisWords } from "../shared/basis";
 import { count, exactCredits, exactUsd, when, type Manner } from "../shared/format";
 import { t } from "../shared/l10n";
 import { button, h, on, type Child } from "./dom";
@@ -78,7 +78,7 @@ function rateLine(rate: Rate): Child[] {
   ];
 }
 
-/** Tokens of one request, times its rate where there is one. */
+/** Tokens of one request; where there is a rate, times that. */
 function tokenTable(part: Part): HTMLElement {
   const style = manner();
   const { rate } = part;
@@ -98,6 +98,14 @@ function tokenTable(part: Part): HTMLElement {
     [t("Cache write"), write, rate?.cacheWriteNanoAiuPerMillion ?? null],
     [t("Output"), part.outputTokens, rate?.outputNanoAiuPerMillion ?? null],
   ];
+  const cost = (tokens: number | null, price: number | null): HTMLElement =>
+    amt(
+      {
+        nanoAiu: tokens === null || price === null ? null : Math.round((tokens * price) / MILLION),
+        basis: "priced",
+      },
+      { mark: false },
+    );
   return h(
     "table",
     {},
@@ -105,9 +113,8 @@ function tokenTable(part: Part): HTMLElement {
       "colgroup",
       {},
       h("col"),
-      h("col", { class: "c-count" }),
-      h("col", { class: "c-count w1" }),
-      h("col", { class: "c-cost" }),
+      h("col", { class: "c-few" }),
+      rate ? [h("col", { class: "c-few w1" }), h("col", { class: "c-cost" })] : null,
     ),
     h(
       "thead",
@@ -117,8 +124,12 @@ function tokenTable(part: Part): HTMLElement {
         {},
         h("th", { scope: "col" }, t("Kind")),
         h("th", { scope: "col", class: "num" }, t("Tokens")),
-        h("th", { scope: "col", class: "num w1" }, t("× per 1M")),
-        h("th", { scope: "col", class: "num cr" }, unitName()),
+        rate
+          ? [
+              h("th", { scope: "col", class: "num w1" }, t("× per 1M")),
+              h("th", { scope: "col", class: "num cr" }, unitName()),
+            ]
+          : null,
       ),
     ),
     h(
@@ -130,34 +141,29 @@ function tokenTable(part: Part): HTMLElement {
           {},
           h("td", {}, name),
           h("td", { class: "num" }, tokens === null ? "—" : count(tokens, style.locale)),
-          h("td", { class: "num w1 muted" }, perMillion(price, style)),
-          h(
-            "td",
-            { class: "num" },
-            amt(
-              {
-                nanoAiu:
-                  tokens === null || price === null ? null : Math.round((tokens * price) / MILLION),
-                basis: "priced",
-              },
-              { mark: false },
-            ),
-          ),
+          rate
+            ? [
+                h("td", { class: "num w1 muted" }, perMillion(price, style)),
+                h("td", { class: "num" }, cost(tokens, price)),
+              ]
+            : null,
         ),
       ),
     ),
-    h(
-      "tfoot",
-      {},
-      h(
-        "tr",
-        {},
-        h("td", {}, basisWords(markOf(part))),
-        h("td"),
-        h("td", { class: "w1" }),
-        h("td", { class: "num" }, amt(part, { strong: true, mark: false })),
-      ),
-    ),
+    rate
+      ? h(
+          "tfoot",
+          {},
+          h(
+            "tr",
+            {},
+            h("td", {}, basisWord(markOf(part))),
+            h("td"),
+            h("td", { class: "w1" }),
+            h("td", { class: "num" }, amt(part, { strong: true, mark: false })),
+          ),
+        )
+      : null,
   );
 }
 
@@ -390,7 +396,7 @@ export function whyDrawer(ref: Ref, title: string, figure: string, drawer: Drawe
       ? loadingPage()
       : errorPage(error);
   const aside = h(
-    "aside",
+    "div",
     { class: "drawer", role: "dialog", "aria-modal": "true", "aria-label": t("Why this number?") },
     h(
       "header",
