@@ -74,12 +74,18 @@ async function until(page, what, happened) {
 /** The chat of both runs: a plain answer, a tool, a subagent, an error and a cancel. */
 async function chat(window, models) {
   const { page } = window;
-  await window.command("Extensions: Enable All Extensions");
-  await page
-    .locator(".interactive-input-part")
-    .getByText(MODEL)
-    .first()
-    .waitFor({ timeout: 60_000 });
+  await window.status(/cr/);
+  const model = page.locator(".interactive-input-part").getByText(MODEL).first();
+  for (let tries = 1; ; tries++) {
+    // Copilot Chat is switched off in a new profile, and the list of extensions may not be ready
+    await window.command("Extensions: Enable All Extensions");
+    try {
+      await model.waitFor({ timeout: 30_000 });
+      break;
+    } catch (error) {
+      if (tries === 3) throw error;
+    }
+  }
   await ask(page, "Hello");
   await ask(page, "TOOL read the file");
   await ask(page, "DELEGATE this");
