@@ -15,6 +15,7 @@ from typing import Any
 from session_usage import __version__
 from session_usage.errors import NotFound, SessionUsageError, UsageError
 
+_SHOWN = 3
 EPILOG = """\
 exit codes: 0 done; 1 nothing of that name exists; 2 wrong usage, bad input or a bad file.
 Amounts: billed = the server's figure; priced = tokens x list price of the day (=);
@@ -330,6 +331,7 @@ def _cursor(text: str | None) -> int:
 
 
 def _listed_row(item: Any) -> dict[str, Any]:
+    from session_usage.projects import project_of
     from session_usage.report import iso
 
     meta = item.meta
@@ -338,7 +340,7 @@ def _listed_row(item: Any) -> dict[str, Any]:
         "id": item.ref.id,
         "title": meta.title,
         "workspace": meta.workspace,
-        "project": meta.project,
+        "project": project_of(meta.workspace, meta.project),
         "branch": meta.branch,
         "createdAt": iso(meta.created_ms),
         "updatedAt": iso(item.updated_ms or None),
@@ -479,8 +481,10 @@ def _demo(options: argparse.Namespace) -> None:
     )
     terminal.report(out, report, by)
     dearest = max(sessions, key=lambda session: sum(r.nano_aiu or 0 for r in session.requests))
-    out.print("\n[bold]Why this number?[/bold] The dearest of them, call by call:\n")
-    terminal.explain(out, explain(dearest, _price_table(options)))
+    out.print(f"\n[bold]Why this number?[/bold] The first {_SHOWN} calls of the dearest one:\n")
+    chain = explain(dearest, _price_table(options))
+    chain["parts"] = chain["parts"][:_SHOWN]
+    terminal.explain(out, chain)
     out.print("\nYours: session-usage report, latest, list, show ID, explain ID, doctor")
 
 

@@ -148,6 +148,7 @@ def reconcile(
             problems[_unsure(agent, session, shutdowns.path)] = None
         if left and len(left) > covered:
             problems[_gap(agent, session, left, covered)] = None
+    requests = _one_payer(requests)
     names = dict(meta.names)
     if names:
         requests = [_named(r, names) if r.subagent else r for r in requests]
@@ -225,6 +226,13 @@ def _named(request: Request, names: dict[str, str]) -> Request:
     if path == request.subagent:
         return request
     return Request._make((*request[:_SUBAGENT], path, *request[_SUBAGENT + 1 :]))
+
+
+def _one_payer(requests: list[Request]) -> list[Request]:
+    """Failed calls do not say whose key they used: the user's, where all others did."""
+    if {r.billing for r in requests if r.output_tokens is not None} != {BYOK}:
+        return requests
+    return [r if r.output_tokens is not None else r._replace(billing=BYOK) for r in requests]
 
 
 _SUBAGENT = Request._fields.index("subagent")

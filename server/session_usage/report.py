@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from session_usage.errors import UsageError
 from session_usage.events import COPILOT, FREE, UNKNOWN, Counter, Problem, Request
 from session_usage.pricing import Prices, Quote
+from session_usage.projects import project_of
 from session_usage.reconcile import Session
 from session_usage.usage import Tally, hit_rate
 
@@ -207,7 +208,9 @@ class Fold:
         if name == "subagent":
             return "/".join(usage.subagent) or "main"
         if name == "workspace":
-            return getattr(usage, "cwd", None) or session.meta.project or session.meta.workspace
+            return project_of(
+                getattr(usage, "cwd", None) or session.meta.workspace, session.meta.project
+            )
         if name == "branch":
             return getattr(usage, "branch", None) or session.meta.branch
         if name == "basis":
@@ -277,7 +280,7 @@ def session_report(session: Session, prices: Prices, detail: str = "compact") ->
         "id": session.id,
         "title": meta.title,
         "workspace": meta.workspace,
-        "project": meta.project,
+        "project": project_of(meta.workspace, meta.project),
         "branch": meta.branch,
         "version": meta.version,
         "createdAt": iso(meta.created_ms or begin),

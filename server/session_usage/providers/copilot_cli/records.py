@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from session_usage.events import BYOK, COPILOT, Meta, Request, Source, ToolCall, Turn
@@ -14,6 +15,7 @@ _ERRORS = frozenset(
     {"query", "rate_limit", "authentication", "authorization", "quota", "context_limit"}
 )
 """``errorType`` of a ``session.error`` that ends a failed model call."""
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
 def _start(source: Source, state: State, offset: int, event: Data, data: Data) -> Events:
@@ -23,6 +25,9 @@ def _start(source: Source, state: State, offset: int, event: Data, data: Data) -
     state.run_ms = state.started_ms
     state.output = 0
     state.model = text(data.get("selectedModel"))
+    version = _VERSION.match(text(data.get("copilotVersion")) or "")
+    if version:  # versions before 1.0.35 state 0 cache writes whatever was written
+        state.counts_no_writes = tuple(map(int, version.groups())) < (1, 0, 35)
     # only a model from the user's own endpoint is not selected from Copilot's list
     state.byok = "selectedModel" not in data and "model" not in data
     context = mapping(data.get("context"))

@@ -18,7 +18,7 @@ class State:
 
     FIELDS = (
         "session", "started_ms", "run_ms", "model", "byok", "origin", "turn", "names", "skills",
-        "output",
+        "output", "counts_no_writes",
     )  # fmt: skip
 
     def __init__(self, source: Source, at: Cursor) -> None:
@@ -27,6 +27,7 @@ class State:
         self.run_ms: int | None = None
         self.model: str | None = None
         self.byok = False
+        self.counts_no_writes = False
         self.origin: str | None = None
         self.turn: str | None = None
         self.output = 0

@@ -60,6 +60,9 @@ def shutdown(source: Source, state: State, offset: int, event: Data, data: Data)
         usage, count = mapping(metric.get("usage")), mapping(metric.get("requests"))
         inputs, output = whole(usage.get("inputTokens")), whole(usage.get("outputTokens"))
         figure = nano(metric.get("totalNanoAiu"))
+        write = whole(usage.get("cacheWriteTokens"))
+        if write == 0 and state.counts_no_writes:
+            write = None
         return Counter(
             f"{group}:{scope}:{'/'.join(subagent)}:{model}",
             AGENT, owner, "shutdown", source.path, offset, at_ms, scope, group,
@@ -69,7 +72,7 @@ def shutdown(source: Source, state: State, offset: int, event: Data, data: Data)
             requests=whole(count.get("count")),
             input_tokens=inputs,
             cache_read_tokens=whole(usage.get("cacheReadTokens")),
-            cache_write_tokens=whole(usage.get("cacheWriteTokens")),
+            cache_write_tokens=write,
             output_tokens=output,
             reasoning_tokens=whole(usage.get("reasoningTokens")),
             # a counter's 0 beside tokens is no bill (RULES R6)

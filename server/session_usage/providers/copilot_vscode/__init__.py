@@ -27,6 +27,7 @@ from session_usage.places import Places, entries, stamp, subfolders
 from session_usage.providers import Switch
 from session_usage.providers.copilot_vscode.base import AGENT
 from session_usage.providers.copilot_vscode.catalogue import (
+    local_path,
     read_catalogue,
     read_folder,
     read_index,
@@ -35,6 +36,8 @@ from session_usage.providers.copilot_vscode.catalogue import (
 from session_usage.providers.copilot_vscode.chat import read_chat
 from session_usage.providers.copilot_vscode.debug_log import read_debug_log
 from session_usage.providers.copilot_vscode.spans import read_spans
+
+__all__ = ["PROVIDER", "CopilotVscode", "local_path", "session_folder"]
 
 
 class CopilotVscode:
