@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result: int = options.run(options) or 0
     except NotFound as error:
-        return _fail(error, 1)
+        return _fail(error, 2 if isinstance(error, UsageError) else 1)
     except (SessionUsageError, FileNotFoundError) as error:
         return _fail(error, 2)
     except BrokenPipeError:

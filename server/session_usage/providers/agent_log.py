@@ -25,7 +25,7 @@ Counting:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from session_usage import money
@@ -43,6 +43,7 @@ from session_usage.events import (
     Turn,
 )
 from session_usage.jsonl import Line, Scan, mapping, parse, text, whole
+from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
 from session_usage.windows import instant
 
@@ -97,6 +98,12 @@ class AgentLog:
             yield log.problem(kind, None, f"cannot read the log: {error.strerror}")
         yield from log.last()
         yield Cursor(scan.offset, log.state() if state is None else state)
+
+    def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:
+        """What was said in a session, by its sources; see ``Provider``."""
+        from session_usage.providers.agent_log_messages import read_messages
+
+        return read_messages(sources)
 
 
 class _Log:

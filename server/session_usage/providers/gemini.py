@@ -20,7 +20,7 @@ calls, failed calls, cache writes. An answer whose stream broke keeps the figure
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from session_usage import events, jsonl
@@ -35,6 +35,7 @@ from session_usage.events import (
     ToolCall,
     Turn,
 )
+from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp, subfolders
 
 AGENT = "gemini"
@@ -65,7 +66,8 @@ class Gemini:
                         yield from _source(entry, None)
                     else:
                         for child in entries(entry.path):  # nothing, if it is no folder
-                            yield from _source(child, entry.name)
+                            alone = child.name == "session.json"
+                            yield from _source(child, None if alone else entry.name)
 
     def at(self, path: str) -> Iterator[Source]:
         """The conversation file at ``path``, by its name."""
@@ -93,6 +95,16 @@ class Gemini:
         yield from chat.meta()
         yield Cursor(chat.offset, (chat.own,))
 
+    def project(self, source: Source) -> str:
+        """The name of the project's folder below ``tmp``: a hash where no file tells more."""
+        return os.path.basename(_project(source.path))
+
+    def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:
+        """What was said in a session, by its sources; see ``Provider``."""
+        from session_usage.providers.gemini_messages import read_messages
+
+        return read_messages(sources, session)
+
 
 def _source(entry: os.DirEntry[str], session: str | None) -> Iterator[Source]:
     name = entry.name
@@ -100,6 +112,14 @@ def _source(entry: os.DirEntry[str], session: str | None) -> Iterator[Source]:
         return
     kind = "chat" if name.endswith(".jsonl") else "chat-json"
     yield Source(AGENT, kind, entry.path, session, *stamp(entry))
+
+
+def _project(path: str) -> str:
+    """The project's folder below ``tmp``, whichever way the conversation lies in it."""
+    folder = os.path.dirname(path)
+    while os.path.basename(folder) != "chats" and len(folder) > 1:
+        folder = os.path.dirname(folder)
+    return os.path.dirname(folder)
 
 
 class _Chat:
@@ -174,6 +194,7 @@ class _Chat:
         for folder in _list(record.get("directories"))[:1]:
             self.folder = jsonl.text(folder) or self.folder
         self.seen(jsonl.instant(record.get("startTime")))
+        self.seen(jsonl.instant(record.get("lastUpdated")))
 
     def seen(self, at: int | None) -> None:
         if at is not None:
@@ -269,7 +290,7 @@ class _Chat:
 
 def _workspace(path: str) -> str | None:
     """The project's folder, by the files that lie beside the conversations."""
-    project = os.path.dirname(os.path.dirname(path))
+    project = _project(path)
     try:
         with open(os.path.join(project, ".project_root"), encoding="utf-8") as file:
             return file.read().strip() or None

@@ -34,11 +34,12 @@ How calls are counted
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from session_usage.events import START, Cursor, Event, Source
+from session_usage.events import START, Cursor, Event, Meta, Problem, Source
+from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
-from session_usage.providers.claude_code.files import AGENT
+from session_usage.providers.claude_code.files import AGENT, glance
 from session_usage.providers.claude_code.titles import read_titles
 from session_usage.providers.claude_code.transcript import Transcript
 
@@ -85,6 +86,21 @@ class ClaudeCode:
             yield from read_titles(source)
             return
         yield from Transcript(source, at, full).events()
+
+    def glance(self, source: Source) -> Iterator[Meta]:
+        """Folder, branch and times from the first and the last lines of a transcript."""
+        if source.kind == "transcript":
+            yield from glance(source)
+
+    def project(self, source: Source) -> str:
+        """The folder that the slug may stand for: ``-`` is no longer told from ``/``."""
+        return os.path.basename(os.path.dirname(source.path)).replace("-", "/")
+
+    def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:
+        """What was said in a session, by its sources; see ``Provider``."""
+        from session_usage.providers.claude_code.messages import read_messages
+
+        return read_messages(sources)
 
 
 def _project(folder: str) -> Iterator[Source]:

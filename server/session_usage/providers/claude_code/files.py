@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
-from session_usage.events import Source
-from session_usage.jsonl import mapping, parse, text
+from session_usage.events import Meta, Source
+from session_usage.jsonl import both_ends, instant, mapping, parse, text
 
 AGENT = "claude-code"
 
@@ -34,3 +35,28 @@ def lineage(source: Source) -> tuple[tuple[str, ...], bool]:
         names.append(name)
         agent = text(about.get("parentAgentId"))
     return tuple(reversed(names)), forked
+
+
+def glance(source: Source) -> Iterator[Meta]:
+    """What the first and the last lines of a transcript say of its session."""
+    cwd = branch = version = created = updated = None
+    for record in both_ends(source.path):
+        cwd = cwd or text(record.get("cwd"))
+        named = text(record.get("gitBranch"))
+        branch = named if named and named != "HEAD" else branch
+        version = text(record.get("version")) or version
+        time = instant(record.get("timestamp"))
+        if time is not None:
+            created = time if created is None else min(created, time)
+            updated = time if updated is None else max(updated, time)
+    if created is not None:
+        yield Meta(
+            AGENT,
+            source.session or "",
+            source.path,
+            workspace=cwd,
+            branch=branch,
+            version=version,
+            created_ms=created,
+            updated_ms=updated,
+        )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 
-_DULL = (
-    rb"attachment|file-history-snapshot|api-request|api-request-shape|api-request-blob|"
-    rb"queue-operation|mode|permission-mode|tools-used|atis-latch|last-prompt|fork-context-ref|"
-    rb"agent-name|worktree-state|pr-link|tag|progress"
+_SILENT = (
+    rb"attachment|api-request|api-request-shape|api-request-blob|queue-operation|mode|"
+    rb"permission-mode|tools-used|atis-latch|last-prompt|fork-context-ref|agent-name|"
+    rb"worktree-state|pr-link|tag"
 )
+_DULL = _SILENT + rb"|progress|file-history-snapshot"
+_TITLES = rb"ai-title|custom-title|summary"
+_is_silent = re.compile(rb'"type": ?"(?:' + _TITLES + rb"|cost-state|" + _SILENT + rb')"').match
 _is_dull = re.compile(rb'"type": ?"(?:' + _DULL + rb')"').match
 _is_dull_for_totals = re.compile(
-    rb'"type": ?"(?:user|tool_result|ai-title|custom-title|summary|' + _DULL + rb')"'
+    rb'"type": ?"(?:user|tool_result|' + _TITLES + rb"|" + _DULL + rb')"'
 ).match
 TYPE_WITHIN = 2048
 """How far into a line its first type is looked for: what comes before is ids and paths."""
@@ -32,3 +35,11 @@ def skip_for_totals(line: bytes, begin: int, end: int) -> bool:
     if at < 0:
         return end - begin < TYPE_WITHIN and line[begin:end].isspace()
     return _is_dull_for_totals(line, at) is not None or line.find(b'"attachment":', begin, at) >= 0
+
+
+def skip_silent(line: bytes, begin: int, end: int) -> bool:
+    """Does this line hold nothing that anybody said or did?"""
+    at = line.find(b'"type"', begin, min(end, begin + TYPE_WITHIN))
+    if at < 0:
+        return end - begin < TYPE_WITHIN and line[begin:end].isspace()
+    return _is_silent(line, at) is not None or line.find(b'"attachment":', begin, at) >= 0

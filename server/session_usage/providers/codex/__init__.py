@@ -38,13 +38,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from session_usage.events import START, Cursor, Event, Problem, Source
+from session_usage.events import START, Cursor, Event, Meta, Problem, Source
+from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
 from session_usage.providers.codex.catalogue import read_index, read_threads
 from session_usage.providers.codex.rollout import Rollout
-from session_usage.providers.codex.threads import AGENT
+from session_usage.providers.codex.threads import AGENT, glance
 
 _NAME = re.compile(r"rollout-.+-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.jsonl(\.zst)?$")
 _STATE = re.compile(r"state_(\d+)\.sqlite$")
@@ -110,6 +111,17 @@ class Codex:
         else:
             yield from read_index(source, session)
         yield Cursor()
+
+    def glance(self, source: Source) -> Iterator[Meta]:
+        """Folder, branch and times of a thread that no subagent made."""
+        if source.kind == "rollout":
+            yield from glance(source)
+
+    def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:
+        """What was said in a session, by its sources; see ``Provider``."""
+        from session_usage.providers.codex.messages import read_messages
+
+        return read_messages(sources)
 
 
 def _source(path: str, match: re.Match[str], size_and_time: tuple[int, int]) -> Source:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
-from session_usage.jsonl import mapping, parse, text, whole
+from session_usage.events import Meta, Source
+from session_usage.jsonl import both_ends, instant, mapping, parse, text, whole
 from session_usage.places import entries
 
 AGENT = "codex"
@@ -57,3 +59,32 @@ def _first_meta(folder: str, thread: str) -> dict[str, Any]:
                 break
             return mapping(mapping(record).get("payload"))
     return {}
+
+
+def glance(source: Source) -> Iterator[Meta]:
+    """What the first and the last lines of a rollout say of its session."""
+    meta: dict[str, Any] = {}
+    created = updated = None
+    for record in both_ends(source.path):
+        payload = mapping(record.get("payload"))
+        if not meta and record.get("type") == "session_meta":
+            meta = payload
+        if created is None:
+            created = instant(payload.get("timestamp")) or instant(record.get("timestamp"))
+        updated = instant(record.get("timestamp")) or updated
+    thread = source.session or ""
+    root, names = tree(meta, thread, source.path)
+    if names:
+        yield Meta(AGENT, root, source.path, names=((thread, names[-1]),))
+    elif created is not None:
+        yield Meta(
+            AGENT,
+            thread,
+            source.path,
+            workspace=text(meta.get("cwd")),
+            branch=text(mapping(meta.get("git")).get("branch")),
+            version=text(meta.get("cli_version")),
+            created_ms=created,
+            updated_ms=updated or created,
+            origin=text(meta.get("forked_from_id")),
+        )

@@ -22,9 +22,10 @@ With the user's own key (BYOK) no amount is written; counters print 0, which mea
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from session_usage.events import START, Cursor, Event, Source
+from session_usage.events import START, Cursor, Event, Problem, Source
+from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp, subfolders
 from session_usage.providers.copilot_cli.database import read_catalogue, read_database
 from session_usage.providers.copilot_cli.host import read_host_usage
@@ -70,6 +71,12 @@ class CopilotCli:
         if source.kind == "host-usage":
             return read_host_usage(source, at)
         return read_workspace(source)
+
+    def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:
+        """What was said in a session, by its sources; see ``Provider``."""
+        from session_usage.providers.copilot_cli.messages import read_messages
+
+        return read_messages(sources)
 
 
 PROVIDER = CopilotCli()

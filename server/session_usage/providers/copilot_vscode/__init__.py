@@ -19,10 +19,11 @@ cost. Models of the user's own key go through ``copilotLanguageModelWrapper``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from session_usage.events import START, Cursor, Event, Source
+from session_usage.events import START, Cursor, Event, Problem, Source
+from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp, subfolders
 from session_usage.providers import Switch
 from session_usage.providers.copilot_vscode.base import AGENT
@@ -111,6 +112,12 @@ class CopilotVscode:
         if source.kind == "models":
             return read_models(source)
         return read_folder(source)
+
+    def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:
+        """What was said in a session, by its sources; see ``Provider``."""
+        from session_usage.providers.copilot_vscode.messages import read_messages
+
+        return read_messages(sources)
 
 
 PROVIDER = CopilotVscode()

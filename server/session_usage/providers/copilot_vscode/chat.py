@@ -11,7 +11,7 @@ from session_usage.money import NANO_PER_CREDIT, nano
 from session_usage.providers.copilot_vscode.base import AGENT, malformed, unreadable
 
 
-class _Journal:
+class Journal:
     """State of a chat, replayed from its changes; only what tells of cost is kept."""
 
     KEPT = frozenset(
@@ -105,7 +105,7 @@ def _set(target: dict[str, Any], keys: list[Any], kind: Any, value: Any) -> None
 
 
 def read_chat(source: Source) -> Iterator[Event]:
-    journal = _Journal()
+    journal = Journal()
     try:
         if source.path.endswith(".json"):
             with open(source.path, "rb") as file:
