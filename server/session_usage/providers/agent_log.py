@@ -24,6 +24,7 @@ Counting:
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -45,6 +46,7 @@ from session_usage.events import (
 from session_usage.jsonl import Line, Scan, mapping, parse, text, whole
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
+from session_usage.providers import Provider
 from session_usage.windows import instant
 
 _TOTALS = (b'"llm.response"', b'"llm.request"', b'"session.start"', b'"session.end"')
@@ -58,7 +60,7 @@ _WAITING = 64
 """Unanswered questions that are remembered; more are no conversation."""
 
 
-class AgentLog:
+class AgentLog(Provider):
     """Finds and reads plain agent logs."""
 
     agent = "agent-log"
@@ -75,6 +77,12 @@ class AgentLog:
                 session, dot, suffix = entry.name.rpartition(".")
                 if dot and suffix == "jsonl" and session:
                     yield Source(self.agent, "log", entry.path, session, *stamp(entry))
+
+    def at(self, path: str) -> Iterator[Source]:
+        """The log at ``path``, by its ending and the fields of its first lines."""
+        session, _, suffix = os.path.basename(path).rpartition(".")
+        if suffix == "jsonl" and session and _looks_like_log(path):
+            yield Source(self.agent, "log", path, session, *stamp(path))
 
     def read(
         self,
@@ -104,6 +112,15 @@ class AgentLog:
         from session_usage.providers.agent_log_messages import read_messages
 
         return read_messages(sources)
+
+
+def _looks_like_log(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(1 << 12)
+    except OSError:
+        return False
+    return b'"session_id"' in head and b'"seq"' in head
 
 
 class _Log:

@@ -37,6 +37,7 @@ from session_usage.events import (
 )
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp, subfolders
+from session_usage.providers import Provider
 
 AGENT = "gemini"
 SUBAGENT = "subagent"
@@ -46,7 +47,7 @@ _MESSAGES = (b'"tokens"', b'"gemini"', b'"sessionId"')
 _EXTRAS = (b'"user"', b'"summary"', b'"directories"')
 
 
-class Gemini:
+class Gemini(Provider):
     """The provider of Gemini CLI's conversations."""
 
     agent = AGENT

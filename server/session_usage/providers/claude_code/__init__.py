@@ -39,12 +39,13 @@ from collections.abc import Iterator, Sequence
 from session_usage.events import START, Cursor, Event, Meta, Problem, Source
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
+from session_usage.providers import Provider
 from session_usage.providers.claude_code.files import AGENT, glance
 from session_usage.providers.claude_code.titles import read_titles
 from session_usage.providers.claude_code.transcript import Transcript
 
 
-class ClaudeCode:
+class ClaudeCode(Provider):
     """Finds and reads Claude Code's transcripts; see the module's text for the rules."""
 
     agent = AGENT

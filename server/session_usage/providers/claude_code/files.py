@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 
 from session_usage.events import Meta, Source
-from session_usage.jsonl import both_ends, instant, mapping, parse, text
+from session_usage.jsonl import instant, mapping, parse, text
+from session_usage.stream import both_ends
 
 AGENT = "claude-code"
 

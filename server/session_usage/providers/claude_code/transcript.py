@@ -62,6 +62,7 @@ class Transcript:
         self.lineage, self.forked_agent = lineage(source) if source.kind == "agent" else ((), False)
 
     def events(self) -> Iterator[Event]:
+        """Every event of the transcript from the cursor on, and last the cursor."""
         scan = Scan(self.path, start=self.start, skip=skip if self.full else skip_for_totals)
         state: tuple[Any, ...] | None = None
         try:
@@ -86,6 +87,7 @@ class Transcript:
         yield Cursor(scan.offset, self.state() if state is None else state)
 
     def state(self) -> tuple[Any, ...]:
+        """What must be remembered to go on after an append; JSON values."""
         return (
             {
                 "seen": [[key, rest[:]] for key, rest in self.seen.items()],

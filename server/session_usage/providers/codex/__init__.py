@@ -43,6 +43,7 @@ from collections.abc import Iterator, Sequence
 from session_usage.events import START, Cursor, Event, Meta, Problem, Source
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
+from session_usage.providers import Provider
 from session_usage.providers.codex.catalogue import read_index, read_threads
 from session_usage.providers.codex.rollout import Rollout
 from session_usage.providers.codex.threads import AGENT, glance
@@ -51,7 +52,7 @@ _NAME = re.compile(r"rollout-.+-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.j
 _STATE = re.compile(r"state_(\d+)\.sqlite$")
 
 
-class Codex:
+class Codex(Provider):
     """Finds and reads Codex's rollouts; see the module's text for the rules."""
 
     agent = AGENT

@@ -43,9 +43,11 @@ class Rollout:
         self.total: list[int] | None = state.get("total")
 
     def state(self) -> tuple[Any, ...]:
+        """What must be remembered to go on after an append; JSON values."""
         return ({"facts": dict(self.facts), "total": self.total},)
 
     def events(self) -> Iterator[Event]:
+        """Every event of the rollout from the cursor on, and last the cursor."""
         scan = Scan(self.path, start=self.start, skip=skip if self.full else skip_for_totals)
         state: tuple[Any, ...] | None = None
         try:

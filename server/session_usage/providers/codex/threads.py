@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from session_usage.events import Meta, Source
-from session_usage.jsonl import both_ends, instant, mapping, parse, text, whole
+from session_usage.jsonl import instant, mapping, parse, text, whole
 from session_usage.places import entries
+from session_usage.stream import both_ends
 
 AGENT = "codex"
 
@@ -45,6 +46,7 @@ def tree(meta: dict[str, Any], thread: str, path: str) -> tuple[str, list[str]]:
 
 
 def spawn(meta: dict[str, Any]) -> dict[str, Any]:
+    """What a subagent's first record says of how it was started."""
     return mapping(mapping(mapping(meta.get("source")).get("subagent")).get("thread_spawn"))
 
 

@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from session_usage.events import START, Cursor, Event, Problem, Source
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp, subfolders
+from session_usage.providers import Provider
 from session_usage.providers.copilot_cli.database import read_catalogue, read_database
 from session_usage.providers.copilot_cli.host import read_host_usage
 from session_usage.providers.copilot_cli.journal import read_journal
@@ -34,7 +35,7 @@ from session_usage.providers.copilot_cli.state import AGENT
 from session_usage.providers.copilot_cli.workspace import read_workspace
 
 
-class CopilotCli:
+class CopilotCli(Provider):
     """Reads the sessions of Copilot CLI and of the Copilot App."""
 
     agent = AGENT
@@ -45,8 +46,11 @@ class CopilotCli:
     switches = ()
 
     def sources(self, places: Places) -> Iterator[Source]:
-        for home in places.only(AGENT) or (places.copilot_home(),):
+        own = places.only(AGENT)
+        for home in own or (places.copilot_home(),):
             yield from _home(places, home)
+        if own is not None:
+            return
         for user_data in places.vscode():
             for entry in entries(places.join(user_data, "User", "agentHostUsage")):
                 if entry.name.endswith(".jsonl"):
@@ -88,7 +92,9 @@ def _source(kind: str, path: str, session: str | None) -> Source:
 
 
 def _home(places: Places, home: str) -> Iterator[Source]:
-    for folder in subfolders(places.join(home, "session-state")):
+    state = places.join(home, "session-state")
+    # a folder that a caller names may hold the sessions themselves
+    for folder in subfolders(state if os.path.isdir(state) else home):
         yield from session_folder(folder)
     database = places.join(home, "session-store.db")
     if stamp(database)[0]:
@@ -112,4 +118,4 @@ def _looks_like_journal(path: str) -> bool:
             head = file.read(1 << 16)
     except OSError:
         return False
-    return b'"session.start"' in head or (b'"type":' in head and b'"data":' in head)
+    return b'"type":' in head and b'"data":' in head and b'"parentId":' in head

@@ -17,6 +17,7 @@ _COLUMNS = (
 
 
 def read_database(source: Source, at: Cursor, session: str | None) -> Events:
+    """The calls above the cursor's row, each a request."""
     last = at.offset
     where, values = "WHERE rowid > ?", [at.offset]
     if session is not None:
@@ -76,6 +77,7 @@ def _row(source: Source, rowid: int, row: Data) -> Request | None:
 
 
 def read_catalogue(source: Source, session: str | None) -> Events:
+    """What the list of sessions says of them."""
     wanted = ("id", "cwd", "branch", "repository", "summary", "created_at", "updated_at")
     where, values = ("WHERE id = ?", [session]) if session else ("", [])
     try:

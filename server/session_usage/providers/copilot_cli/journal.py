@@ -33,6 +33,7 @@ _BIG = 1 << 14
 
 
 def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
+    """The events of a journal from the cursor on, and last the cursor."""
     state = State(source, at)
     scan = Scan(
         source.path,

@@ -106,6 +106,7 @@ def _usage_record(source: Source, state: State, offset: int, event: Data, data: 
 
 
 def message(source: Source, state: State, offset: int, event: Data, data: Data) -> Events:
+    """Proof of a call without its usage, for runs that nothing else tells of."""
     at_ms = instant(event.get("timestamp"))
     owner, copied = state.owner(at_ms)
     agent_id, path = state.subagent(event, data)

@@ -40,6 +40,7 @@ class State:
             setattr(self, field, value)
 
     def saved(self) -> tuple[Any, ...]:
+        """For the cursor: JSON values in the order of ``FIELDS``."""
         values = (getattr(self, field) for field in self.FIELDS)
         return tuple(dict(value) if type(value) is dict else value for value in values)
 
@@ -50,15 +51,18 @@ class State:
         return self.session, False
 
     def subagent(self, event: dict[str, Any], data: dict[str, Any]) -> tuple[str | None, Any]:
+        """(id, names) of the subagent whose event this is."""
         agent = text(event.get("agentId")) or text(data.get("parentToolCallId"))
         return agent, ((self.names.get(agent, agent),) if agent else ())
 
 
 def problem(source: Source, state: State, kind: str, offset: int | None, reason: str) -> Problem:
+    """Something wrong with a journal."""
     return Problem(kind, source.path, offset, reason, AGENT, state.session or source.session)
 
 
 def unreadable(source: Source, error: OSError) -> Problem:
+    """A file that cannot be opened or read."""
     reason = error.strerror or type(error).__name__
     kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
     return Problem(kind, source.path, None, f"cannot be read: {reason}", AGENT, source.session)

@@ -16,6 +16,7 @@ _SHUTDOWN_FACTS = ("totalPremiumRequests", "totalApiDurationMs", "shutdownType",
 
 
 def checkpoint(source: Source, state: State, offset: int, event: Data, data: Data) -> Events:
+    """``session.usage_checkpoint``: a running total."""
     total = data.get("totalNanoAiu")
     yield from _running_total(source, state, offset, instant(event.get("timestamp")), total)
 
@@ -46,6 +47,7 @@ def _running_total(
 
 
 def shutdown(source: Source, state: State, offset: int, event: Data, data: Data) -> Events:
+    """``session.shutdown``: totals by model and by subagent."""
     at_ms = instant(event.get("timestamp"))
     owner, copied = state.owner(at_ms)
     if copied:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from session_usage.events import START, Meta, Problem, Source
 from session_usage.jsonl import instant, text
@@ -12,6 +13,7 @@ _PLAIN = re.compile(r"^([a-z_]+): ([^'\"\[{>|&*!#%@`\n][^\n]*)$", re.M)
 
 
 def read_workspace(source: Source) -> Events:
+    """Title, folder and branch."""
     try:
         with open(source.path, "rb") as file:
             content = file.read(1 << 20).decode("utf-8", "replace")
@@ -28,7 +30,7 @@ def read_workspace(source: Source) -> Events:
         AGENT,
         source.session or "",
         source.path,
-        title=text(fields.get("name")) or text(fields.get("summary")),
+        title=_title(fields.get("name")) or _title(fields.get("summary")),
         workspace=text(fields.get("cwd")),
         project=text(fields.get("git_root")),
         branch=text(fields.get("branch")),
@@ -37,6 +39,10 @@ def read_workspace(source: Source) -> Events:
         rank=2,
     )
     yield START
+
+
+def _title(value: Any) -> str | None:
+    return text(value.strip()) if type(value) is str else None
 
 
 def _fields(content: str) -> Data:

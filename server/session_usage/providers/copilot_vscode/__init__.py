@@ -25,7 +25,7 @@ from typing import Any
 from session_usage.events import START, Cursor, Event, Problem, Source
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp, subfolders
-from session_usage.providers import Switch
+from session_usage.providers import Provider, Switch
 from session_usage.providers.copilot_vscode.base import AGENT
 from session_usage.providers.copilot_vscode.catalogue import (
     local_path,
@@ -41,7 +41,7 @@ from session_usage.providers.copilot_vscode.spans import read_spans
 __all__ = ["PROVIDER", "CopilotVscode", "local_path", "session_folder"]
 
 
-class CopilotVscode:
+class CopilotVscode(Provider):
     """Reads the chat sessions of VS Code and of editors built from it."""
 
     agent = AGENT
@@ -87,7 +87,9 @@ class CopilotVscode:
 
     def at(self, path: str) -> Iterator[Source]:
         if os.path.isdir(path):
-            yield from session_folder(path)
+            logs = tuple(session_folder(path))
+            if any(_looks_like(source.path) == "debug-log" for source in logs):
+                yield from logs
             return
         name = os.path.basename(path)
         kind = _looks_like(path) if name.endswith((".jsonl", ".json")) else None

@@ -19,12 +19,14 @@ _BACKGROUND = (
 
 
 def unreadable(source: Source, error: OSError) -> Problem:
+    """A file that cannot be opened or read."""
     reason = error.strerror or type(error).__name__
     kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
     return Problem(kind, source.path, None, f"cannot be read: {reason}", AGENT, source.session)
 
 
 def malformed(source: Source, offset: int | None, wrong: str) -> Problem:
+    """A line that cannot be read, or only in part."""
     return Problem("malformed", source.path, offset, f"a line is {wrong}", AGENT, source.session)
 
 

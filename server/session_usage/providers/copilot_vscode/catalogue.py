@@ -13,6 +13,7 @@ from session_usage.providers.copilot_vscode.base import AGENT, malformed
 
 
 def read_catalogue(source: Source, session: str | None) -> Iterator[Event]:
+    """What the list of sessions says of them."""
     wanted = ("id", "cwd", "branch", "summary", "created_at", "updated_at")
     where, values = ("WHERE id = ?", [session]) if session else ("", [])
     try:

@@ -27,6 +27,7 @@ class Journal:
         self.requests: list[dict[str, Any]] = []
 
     def apply(self, change: dict[str, Any], offset: int) -> None:
+        """One change: 0 is a whole state, 1 sets, 2 appends, 3 removes."""
         kind, keys, value = change.get("kind"), change.get("k"), change.get("v")
         if kind == 0:
             self.reset(mapping(value), offset)
@@ -63,6 +64,7 @@ class Journal:
             _set(self.requests[position], keys[2:], kind, value)
 
     def reset(self, state: dict[str, Any], offset: int) -> None:
+        """Begins anew from a whole state."""
         self.top = {name: state[name] for name in self.TOP if name in state}
         self.requests = []
         self._append(state.get("requests"), offset)
@@ -105,6 +107,7 @@ def _set(target: dict[str, Any], keys: list[Any], kind: Any, value: Any) -> None
 
 
 def read_chat(source: Source) -> Iterator[Event]:
+    """What the chat as it stands says: a counter for each turn."""
     journal = Journal()
     try:
         if source.path.endswith(".json"):

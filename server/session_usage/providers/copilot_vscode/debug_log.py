@@ -24,6 +24,7 @@ _LONG = 1 << 12
 
 
 def read_debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
+    """The events of one stream of a session from the cursor on, and last the cursor."""
     session = source.session or ""
     name = os.path.basename(source.path)
     child, label, parent, turn, skill, began = at.state or (None, None, None, None, None, False)

@@ -44,6 +44,7 @@ from session_usage.events import (
     Turn,
 )
 from session_usage.places import Places, entries, stamp, subfolders
+from session_usage.providers import Provider
 from session_usage.providers.opencode.database import Database
 from session_usage.providers.opencode.records import Broken, Mark, Message, lineage
 from session_usage.providers.opencode.tokens import Tokens, tokens_of, whole_output
@@ -65,7 +66,7 @@ _VENDORS = {
 """Provider ids of the program where OpenTelemetry's ``gen_ai.provider.name`` differs."""
 
 
-class OpenCode:
+class OpenCode(Provider):
     """The provider of OpenCode's sessions."""
 
     agent = AGENT
