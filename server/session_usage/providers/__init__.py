@@ -89,6 +89,10 @@ class Provider(Protocol):
         """The project that a source's own path names, where nothing in it says so."""
         return None
 
+    def noted(self, source: Source, session: str) -> tuple[str | None, int | None]:
+        """(first prompt, number of messages), where finding them out takes no long reading."""
+        return None, None
+
     def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:
         """What was said in a session, in order, read from the logs as it is asked for.
 

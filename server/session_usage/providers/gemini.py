@@ -100,6 +100,11 @@ class Gemini(Provider):
         """The name of the project's folder below ``tmp``: a hash where no file tells more."""
         return os.path.basename(_project(source.path))
 
+    def noted(self, source: Source, session: str) -> tuple[str | None, int | None]:
+        """The number of messages: lists read these files whole anyway."""
+        found = self.messages([source], session)
+        return None, sum(1 for one in found if isinstance(one, Message))
+
     def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:
         """What was said in a session, by its sources; see ``Provider``."""
         from session_usage.providers.gemini_messages import read_messages

@@ -41,7 +41,7 @@ from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
 from session_usage.providers import Provider
 from session_usage.providers.claude_code.files import AGENT, glance
-from session_usage.providers.claude_code.titles import read_titles
+from session_usage.providers.claude_code.titles import noted, read_titles
 from session_usage.providers.claude_code.transcript import Transcript
 
 
@@ -96,6 +96,10 @@ class ClaudeCode(Provider):
     def project(self, source: Source) -> str:
         """The folder that the slug may stand for: ``-`` is no longer told from ``/``."""
         return os.path.basename(os.path.dirname(source.path)).replace("-", "/")
+
+    def noted(self, source: Source, session: str) -> tuple[str | None, int | None]:
+        """What the index of old versions says."""
+        return noted(source, session)
 
     def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:
         """What was said in a session, by its sources; see ``Provider``."""
