@@ -174,23 +174,11 @@ class SessionProvider:
         return result
 
     def _glanced(self, item: Listed) -> Listed:
-        """``item`` with what the ends of its logs tell where no list tells it."""
-        meta = item.meta
-        if None not in (meta.workspace, meta.created_ms, meta.updated_ms):
+        try:
+            return glanced(self.provider, item)
+        except Exception as error:  # another package's provider may raise anything
+            self.failures.append(Failure(self.agent_type, item.ref.id, _reason(error)))
             return item
-        glances: list[Meta] = []
-        for source in item.ref.sources:
-            try:
-                glances += self.provider.glance(source)
-            except Exception as error:  # another package's provider may raise anything
-                self.failures.append(Failure(self.agent_type, item.ref.id, _reason(error)))
-        if not glances:
-            return item
-        own = [one for one in glances if one.session == item.ref.id]
-        known = merged(item.ref.agent, item.ref.id, own)._asdict()
-        filled = {name: value for name, value in known.items() if getattr(meta, name) is None}
-        names = tuple(pair for one in glances for pair in one.names)
-        return item._replace(meta=meta._replace(**filled, names=meta.names + names))
 
     def _place(self, item: Listed) -> str | None:
         source = item.ref.sources[0] if item.ref.sources else None
@@ -255,6 +243,32 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
+def glanced(provider: Provider, item: Listed) -> Listed:
+    """``item`` with what the ends of its logs tell where no list tells it."""
+    meta = item.meta
+    if None not in (meta.workspace, meta.created_ms, meta.updated_ms):
+        return item
+    glances = [one for source in item.ref.sources for one in provider.glance(source)]
+    own = [one for one in glances if one.session == item.ref.id]
+    known = merged(item.ref.agent, item.ref.id, own)._asdict()
+    filled = {name: value for name, value in known.items() if getattr(meta, name) is None}
+    names = tuple(pair for one in glances for pair in one.names)
+    return item._replace(meta=meta._replace(**filled, names=meta.names + names))
+
+
+def about(library: Library, ref: SessionRef) -> Meta:
+    """What lists and the ends of its logs tell of one session."""
+    metas = [
+        event
+        for source in (*ref.sources, *library.shared)
+        if source.kind in library.provider(source).listing
+        for event in library.provider(source).read(source, session=ref.id, full=False)
+        if isinstance(event, Meta) and event.session == ref.id
+    ]
+    provider = library.provider(Source(ref.agent, "", "", None))
+    return glanced(provider, Listed(ref, merged(ref.agent, ref.id, metas))).meta
+
+
 def messages_of(library: Library, ref: SessionRef, meta: Meta) -> Iterator[Message | Problem]:
     """What was said in a session, its subagents after it, as it is read from the logs.
 
@@ -313,10 +327,13 @@ def list_all_sessions(
     return AllSessions(sessions, failures)
 
 
-def wire(value: NamedTuple) -> dict[str, Any]:
-    """A message or summary as JSON values: times as RFC 3339, what is not known left out."""
+def wire(value: Message | Problem | SessionSummary) -> dict[str, Any]:
+    """As JSON values: times as RFC 3339, what is not known left out; a problem is named so."""
     from session_usage.windows import written
 
+    if isinstance(value, Problem):
+        place = {"path": value.path, "offset": value.offset}
+        return {"problem": value.kind, "reason": value.text, **place}
     result: dict[str, Any] = {}
     for name, item in value._asdict().items():
         if item is None or item == ():
@@ -324,6 +341,6 @@ def wire(value: NamedTuple) -> dict[str, Any]:
         if name in ("timestamp", "created", "modified"):
             item = written(item)
         elif name == "usage":
-            item = wire(item)
+            item = {key: count for key, count in item._asdict().items() if count is not None}
         result[name] = item
     return result
