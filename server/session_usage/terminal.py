@@ -359,8 +359,7 @@ def doctor(out: Console, found: Row) -> None:
 def usage(out: Console, found: Row) -> None:
     """Outcomes and costs by provider and model. A cost that leaves something out is unknown."""
     table = _table(
-        "provider", "model", ">sessions", ">succeeded", ">in", ">out", ">cached", ">cost",
-        ">per success",
+        "provider", "model", ">sessions", ">ok", ">in", ">out", ">cost", ">per ok",
     )  # fmt: skip
     for row in (*found["rows"], found["totals"] | {"provider": "all", "model": ""}):
         basis = "~" if row.get("basis") == ESTIMATED else ""
@@ -371,7 +370,6 @@ def usage(out: Console, found: Row) -> None:
             _share(row["success_rate"]),
             tokens(row["input_tokens"]),
             tokens(row["output_tokens"]),
-            _share(row["cache_hit_rate"]),
             _cost(row["known_cost_usd"], basis),
             _cost(row["cost_per_success"], basis),
         )
