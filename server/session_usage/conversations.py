@@ -154,7 +154,7 @@ class SessionProvider:
         children: set[str] = set()
         for item in listed(library):
             item = self._glanced(item)
-            children.update(name for name, _ in item.meta.names if name != item.ref.id)
+            children.update(name for name, _ in item.meta.names)
             items.append(item)
         groups: dict[str, list[Listed]] = {}
         for item in items:

@@ -144,6 +144,7 @@ class _Chat:
         self.title: str | None = None
         self.folder: str | None = None
         self.model: str | None = None
+        self.began: int | None = None
         self.first: int | None = None
         self.last: int | None = None
         self.drifted = False
@@ -199,7 +200,10 @@ class _Chat:
         self.title = jsonl.text(record.get("summary")) or self.title
         for folder in _list(record.get("directories"))[:1]:
             self.folder = jsonl.text(folder) or self.folder
-        self.seen(jsonl.instant(record.get("startTime")))
+        started = jsonl.instant(record.get("startTime"))
+        if started is not None:
+            self.began = started if self.began is None else min(self.began, started)
+        self.seen(started)
         self.seen(jsonl.instant(record.get("lastUpdated")))
 
     def seen(self, at: int | None) -> None:
@@ -289,7 +293,7 @@ class _Chat:
                 title=self.title,
                 workspace=_workspace(self.source.path) or self.folder,
                 model=self.model,
-                created_ms=self.first if self.fresh else None,
+                created_ms=(self.began or self.first) if self.fresh else None,
                 updated_ms=self.last,
             )
 

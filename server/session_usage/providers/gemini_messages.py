@@ -65,8 +65,9 @@ def _document(source: Source, session: str) -> Iterator[Message | Problem]:
     if source.session is None and mapping(record).get("sessionId") != session:
         return
     messages = mapping(record).get("messages")
+    told: set[str] = set()
     for number, message in enumerate(messages if type(messages) is list else ()):
-        yield from _messages(source, session, mapping(message), number, 0)
+        yield from _messages(source, session, mapping(message), number, 0, told)
 
 
 def _lines(source: Source, session: str) -> Iterator[Message | Problem]:
@@ -90,6 +91,7 @@ def _lines(source: Source, session: str) -> Iterator[Message | Problem]:
                 places[f"{name}/{mapping(message).get('type')}"] = (*here, number)
         elif "type" in record and text(record.get("id")):
             places[record["id"]] = (*here, -1)
+    told: set[str] = set()
     with open(source.path, "rb") as file:
         for number, (offset, length, place) in enumerate(places.values()):
             file.seek(offset)
@@ -97,12 +99,18 @@ def _lines(source: Source, session: str) -> Iterator[Message | Problem]:
             if place >= 0:
                 listed = mapping(record.get("$set")).get("messages")
                 record = mapping(listed[place]) if type(listed) is list else {}
-            yield from _messages(source, session, record, number, offset)
+            yield from _messages(source, session, record, number, offset, told)
 
 
 def _messages(
-    source: Source, session: str, message: dict[str, Any], number: int, offset: int
+    source: Source,
+    session: str,
+    message: dict[str, Any],
+    number: int,
+    offset: int,
+    told: set[str],
 ) -> Iterator[Message]:
+    """One message and its tools; ``told`` are the ids of the uses whose results were told."""
     kind = (text(message.get("type")) or text(message.get("author")) or "").lower()
     calls = message.get("toolCalls")
     calls = [mapping(call) for call in calls] if type(calls) is list else []
@@ -125,8 +133,20 @@ def _messages(
         what = TOOL_USE if calls else CHAT
         yield Message(name, session, role, what, said, usage=usage, raw_json=content, **common)
         return
-    if _is_result(content):
-        yield Message(name, session, TOOL, TOOL_RESULT, said, raw_json=message, **common)
+    answers = _answers(content)
+    if answers:  # what the tools gave back, sent to the model: told with the tools' uses
+        for place, answer in enumerate(answers):
+            if text(answer.get("id")) not in told:
+                yield Message(
+                    f"{name}#{place}" if place else name,
+                    session,
+                    TOOL,
+                    TOOL_RESULT,
+                    _output(answer),
+                    tool=text(answer.get("name")),
+                    raw_json=message,
+                    **common,
+                )
         return
     count = 0
     if said or not calls:
@@ -136,6 +156,7 @@ def _messages(
         count, usage = 1, None
     for call in calls:
         tool = text(call.get("name"))
+        told.add(text(call.get("id")) or "")
         given = arguments(call.get("args"))
         for part, who, what, words in (
             (call, ASSISTANT, TOOL_USE, given),
@@ -156,18 +177,21 @@ def _messages(
             count, usage = count + 1, None
 
 
-def _is_result(content: Any) -> bool:
+def _answers(content: Any) -> list[dict[str, Any]]:
+    """The results of tools in a message."""
     parts = content if type(content) is list else ()
-    return any("functionResponse" in mapping(part) for part in parts)
+    found = (mapping(mapping(part).get("functionResponse")) for part in parts)
+    return [answer for answer in found if answer]
+
+
+def _output(answer: dict[str, Any]) -> str:
+    response = mapping(answer.get("response"))
+    return text(response.get("output")) or text(response.get("error")) or ""
 
 
 def _result(call: dict[str, Any]) -> str:
     """What a tool gave back, as the model was told or as it was shown."""
-    texts = []
-    results = call.get("result")
-    for part in results if type(results) is list else ():
-        response = mapping(mapping(mapping(part).get("functionResponse")).get("response"))
-        texts.append(text(response.get("output")) or text(response.get("error")) or "")
+    texts = [_output(answer) for answer in _answers(call.get("result"))]
     return "\n".join(filter(None, texts)) or text(call.get("resultDisplay")) or ""
 
 

@@ -105,7 +105,7 @@ class ClaudeCode(Provider):
         """What was said in a session, by its sources; see ``Provider``."""
         from session_usage.providers.claude_code.messages import read_messages
 
-        return read_messages(sources)
+        return read_messages(sources, session)
 
 
 def _project(folder: str) -> Iterator[Source]:

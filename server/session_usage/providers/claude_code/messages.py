@@ -33,12 +33,20 @@ _SEEN = 8
 _PLAIN_TYPES = {kind: kind for kind in (TOOL_USE, TOOL_RESULT, PROGRESS, SNAPSHOT)}
 
 
-def read_messages(sources: Sequence[Source]) -> Iterator[Message | Problem]:
-    """The conversation, then those of its subagents; a line at a time."""
-    transcripts = [s for s in sources if s.kind in ("transcript", "agent")]
-    for source in sorted(transcripts, key=lambda source: source.kind != "transcript"):
+def read_messages(sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:
+    """The conversation, then those of its subagents; a line at a time.
+
+    Files of 2.0's subagents lie beside the transcript and tell only line by line whose they
+    are.
+    """
+    transcripts = [source for source in sources if source.kind == "transcript"]
+    folders = {os.path.dirname(source.path) for source in transcripts}
+    for source in sources:
+        if source.kind == "agent" and (source.session or os.path.dirname(source.path) in folders):
+            transcripts.append(source)
+    for source in transcripts:
         try:
-            yield from _Conversation(source).messages()
+            yield from _Conversation(source, session).messages()
         except OSError as error:
             kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
             words = f"cannot be read: {error.strerror}"
@@ -48,9 +56,9 @@ def read_messages(sources: Sequence[Source]) -> Iterator[Message | Problem]:
 class _Conversation:
     """One pass over a transcript: what its lines say."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, session: str) -> None:
         self.source = source
-        self.session = source.session or ""
+        self.session = session
         self.subagent: tuple[str, ...] = ()
         if source.kind == "agent":
             name = os.path.basename(source.path)[len("agent-") : -len(".jsonl")]
@@ -70,6 +78,8 @@ class _Conversation:
                     "malformed", self.source.path, line.offset, words, AGENT, self.session
                 )
             if not record:
+                continue
+            if self.source.session is None and record.get("sessionId") != self.session:
                 continue
             kind = text(record.get("type"))
             if kind == "version" and not self.number:
@@ -105,9 +115,7 @@ class _Conversation:
         number: int = 0,
         **more: Any,
     ) -> Message:
-        name = text(record.get("uuid")) or text(record.get("messageId"))
-        if name is None:
-            name = f"{self.session}-{self.number}"
+        name = text(record.get("uuid")) or f"{self.session}-{self.number}"
         self.number += not number
         subagent = self.subagent
         if not subagent and record.get("isSidechain") is True:

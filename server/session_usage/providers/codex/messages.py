@@ -118,7 +118,7 @@ class _Conversation:
         elif payload.get("type") == "token_count" and not self.records:
             info = mapping(payload.get("info"))
             total = info.get("total_token_usage")
-            if total != self.total:
+            if type(total) is dict and total != self.total:
                 self.total = total
                 yield from self._used(mapping(info.get("last_token_usage")))
 
