@@ -84,10 +84,10 @@ def test_every_log_is_read(agent: str, case: str, tmp_path: Path) -> None:
             assert one.session_id
             assert one.usage is None or one.role == "assistant"
             assert (one.path, one.id) not in ids
-            ids.add((one.path, one.id))  # type: ignore[arg-type]
+            ids.add((one.path, one.id))
         heard += len(found)
-        prompts = [one for one in found if (one.role, one.type) == ("user", "chat")]  # type: ignore[union-attr]
-        if prompts and not prompts[0].subagent:  # type: ignore[union-attr]
+        prompts = [one for one in found if (one.role, one.type) == ("user", "chat")]
+        if prompts and not prompts[0].subagent:
             assert summary.first_prompt
     assert heard or (agent, case) in UNPLACED
 

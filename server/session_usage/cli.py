@@ -537,7 +537,8 @@ def _replay(options: argparse.Namespace) -> None:
         import json
 
         for one in messages:
-            sys.stdout.write(json.dumps(wire(one), ensure_ascii=False) + "\n")
+            found = _camel(wire(one, raw=False))
+            sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
         return
     label = library.providers[ref.agent].label
     replay.replay_messages(label, meta, messages, sys.stdout.write)

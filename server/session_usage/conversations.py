@@ -327,8 +327,11 @@ def list_all_sessions(
     return AllSessions(sessions, failures)
 
 
-def wire(value: Message | Problem | SessionSummary) -> dict[str, Any]:
-    """As JSON values: times as RFC 3339, what is not known left out; a problem is named so."""
+def wire(value: Message | Problem | SessionSummary, raw: bool = True) -> dict[str, Any]:
+    """As JSON values: times as RFC 3339, what is not known left out; a problem is named so.
+
+    With ``raw`` a message has the record it was read from.
+    """
     from session_usage.windows import written
 
     if isinstance(value, Problem):
@@ -336,7 +339,7 @@ def wire(value: Message | Problem | SessionSummary) -> dict[str, Any]:
         return {"problem": value.kind, "reason": value.text, **place}
     result: dict[str, Any] = {}
     for name, item in value._asdict().items():
-        if item is None or item == ():
+        if item is None or item == () or (name == "raw_json" and not raw):
             continue
         if name in ("timestamp", "created", "modified"):
             item = written(item)
