@@ -84,9 +84,8 @@ class ClaudeCode(Provider):
     ) -> Iterator[Event]:
         """The events of one file; ``session`` narrows nothing, no file holds many."""
         if source.kind in ("index", "title"):
-            yield from read_titles(source)
-            return
-        yield from Transcript(source, at, full).events()
+            return read_titles(source)
+        return Transcript(source, at, full).events()
 
     def glance(self, source: Source) -> Iterator[Meta]:
         """Folder, branch and times from the first and the last lines of a transcript."""

@@ -26,7 +26,7 @@ from session_usage.messages import (
 )
 from session_usage.providers.claude_code.files import AGENT, lineage
 from session_usage.providers.claude_code.lines import skip_silent
-from session_usage.providers.claude_code.tokens import tokens
+from session_usage.providers.claude_code.tokens import counts
 
 _SEEN = 8
 """Answers whose usage was told: their blocks may be mixed with those of others."""
@@ -186,14 +186,8 @@ class _Conversation:
         usage = mapping(message.get("usage"))
         if not usage:
             return None
-        found = tokens(usage)
-        return TokenUsage(
-            found["input_tokens"],
-            found["output_tokens"],
-            found["cache_read_tokens"],
-            found["cache_write_tokens"],
-            found["reasoning_tokens"],
-        )
+        prompt, read, write, _, output, reasoning = counts(usage)
+        return TokenUsage(prompt, output, read, write, reasoning)
 
     def _plain(self, record: dict[str, Any], kind: str, offset: int) -> Message:
         """A flat record, as some programs that imitate Claude Code write them."""

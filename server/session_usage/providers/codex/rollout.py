@@ -25,6 +25,7 @@ _TOKENS = (
     "output_tokens",
     "reasoning_output_tokens",
 )
+_new = tuple.__new__
 _CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call", "web_search_call"})
 
 
@@ -51,23 +52,23 @@ class Rollout:
         scan = Scan(self.path, start=self.start, skip=skip if self.full else skip_for_totals)
         state: tuple[Any, ...] | None = None
         try:
-            for line in scan:
-                if not line.whole:
+            for offset, buffer, begin, stop, whole_line in scan.spans():
+                if not whole_line:
                     state = self.state()
-                record, reason = parse(line.data, b'"last_token_usage":')
+                record, reason = parse(buffer[begin:stop], b'"last_token_usage":')
                 if reason:
-                    yield self._problem("malformed", line.offset, f"a line is {reason}")
+                    yield self._problem("malformed", offset, f"a line is {reason}")
                 if not record:
                     continue
                 payload = record.get("payload")
-                if type(payload) is dict and payload.get("type") == "token_count":
-                    request = self._token_count(record, payload, line.offset)
+                if payload.__class__ is not dict:
+                    self._bare(record)
+                elif payload.get("type") == "token_count":
+                    request = self._token_count(record, payload, offset)
                     if request:
                         yield request
-                elif type(payload) is dict:
-                    yield from self._record(record, payload, line.offset)
                 else:
-                    self._bare(record)
+                    yield from self._record(record, payload, offset)
         except OSError as error:
             kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
             yield self._problem(kind, None, f"cannot be read: {error.strerror}")
@@ -201,32 +202,47 @@ class Rollout:
         turn: str | None = None,
     ) -> Request:
         """A call of this thread, as of this line; the searches before it are its own."""
-        facts = self.facts
-        names = facts.get("names")
-        usage = usage or {}
-        return Request(
-            key=key,
-            agent=AGENT,
-            session=facts.get("session", self.thread),
-            source="rollout",
-            path=self.path,
-            offset=offset,
-            started_ms=time,
-            model=facts.get("model"),
-            provider=facts.get("vendor"),
-            billing=API,
-            status=status,
-            input_tokens=whole(usage.get("input_tokens")),
-            cache_read_tokens=whole(usage.get("cached_input_tokens")),
-            cache_write_tokens=whole(usage.get("cache_write_input_tokens")),
-            output_tokens=whole(usage.get("output_tokens")),
-            reasoning_tokens=whole(usage.get("reasoning_output_tokens")),
-            subagent=tuple(names) if names else (),
-            subagent_id=self.thread if names else None,
-            turn=turn or facts.get("turn"),
-            web_searches=facts.get("searches"),
-            branch=facts.get("branch"),
-            cwd=facts.get("cwd"),
+        fact = self.facts.get
+        names = fact("names")
+        used = (usage or {}).get
+        # built as a plain tuple: this line runs for every call of every log
+        return _new(
+            Request,
+            (
+                key,
+                AGENT,
+                fact("session", self.thread),
+                "rollout",
+                self.path,
+                offset,
+                time,
+                fact("model"),
+                fact("vendor"),
+                API,
+                status,
+                whole(used("input_tokens")),
+                whole(used("cached_input_tokens")),
+                whole(used("cache_write_input_tokens")),
+                None,
+                whole(used("output_tokens")),
+                whole(used("reasoning_output_tokens")),
+                None,
+                None,
+                None,
+                "chat",
+                tuple(names) if names else (),
+                self.thread if names else None,
+                turn or fact("turn"),
+                None,
+                None,
+                fact("searches"),
+                False,
+                False,
+                False,
+                fact("branch"),
+                fact("cwd"),
+                None,
+            ),
         )
 
     def _usage_record(
