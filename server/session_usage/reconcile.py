@@ -621,6 +621,8 @@ def _source_totals(
     rows = list(counters)
     for source in dict.fromkeys(row.source for row in rows):
         of = [row for row in rows if row.source == source and row.scope != "agent"]
+        if not of:
+            continue
         if of[0].scope == "turn":
             amounts = [row.nano_aiu for row in of if row.nano_aiu is not None]
             yield SourceTotal(source, None, sum(amounts) if amounts else None)

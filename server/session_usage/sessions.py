@@ -307,4 +307,17 @@ def _at_path(library: Library, name: str) -> SessionRef:
         sources = tuple(provider.at(path))
         if sources:
             return SessionRef(provider.agent, sources[0].session or "", sources)
-    raise UsageError(f"no session of a known agent at {name}")
+    raise UsageError(
+        f"no session of a known agent at {name}{_unreadable(path)}; name its folder or main log"
+    )
+
+
+def _unreadable(path: str) -> str:
+    """Why this file tells nothing at all; empty for a folder and for what can be read."""
+    try:
+        if os.path.isfile(path):
+            with open(path, "rb", buffering=0) as file:
+                file.read(1)
+    except OSError as error:
+        return f" ({error.strerror})"
+    return ""

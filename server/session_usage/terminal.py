@@ -78,13 +78,19 @@ def _table(*columns: str) -> Table:
 
 
 def _text(value: Any) -> str:
-    return escape(str(value)) if value not in (None, "") else "—"
+    return escape(_printable(str(value))) if value not in (None, "") else "—"
+
+
+def _printable(text: str) -> str:
+    """``text`` without what a terminal would obey: titles and names come from logs."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
 
 def _title(row: Row, room: int = 70) -> str:
     """The title's first line, cut to ``room``; the id where there is none."""
     lines = str(row["title"] or "").strip().splitlines() or [str(row["id"])]
-    return escape(lines[0] if len(lines[0]) <= room else lines[0][: room - 1] + "…")
+    line = _printable(lines[0])
+    return escape(line if len(line) <= room else line[: room - 1] + "…")
 
 
 def _folder(path: str | None) -> str:
@@ -163,10 +169,15 @@ def _by_reason(rest: list[Row]) -> list[tuple[str, str | None, int | None, str, 
     for row in rest:
         found.setdefault((row["reason"], row["model"], row["basis"]), []).append(row["nanoAiu"])
     return [
-        (reason, model, sum(n for n in nanos if n is not None) if any(nanos) else None, basis,
+        (reason, model, _known(nanos), basis,
          len(nanos))
         for (reason, model, basis), nanos in found.items()
     ]  # fmt: skip
+
+
+def _known(nanos: list[int | None]) -> int | None:
+    known = [nano for nano in nanos if nano is not None]
+    return sum(known) if known else None
 
 
 _FIGURES = (">requests", ">input", ">cached", ">output", ">credits")

@@ -236,9 +236,9 @@ class _Rollout:
     ) -> Iterator[Event]:
         facts = self.facts
         time = self._time(record)
-        kind = record.get("type")
+        kind = text(record.get("type"))
         if kind == "event_msg" or kind == "response_item":
-            kind = payload.get("type")
+            kind = text(payload.get("type"))
         turn = text(payload.get("turn_id")) or text(
             mapping(payload.get("turn_attribution")).get("turn_id")
         )

@@ -88,8 +88,11 @@ class CopilotCli:
     switches = ()
 
     def sources(self, places: Places) -> Iterator[Source]:
-        for home in places.only(AGENT) or (places.copilot_home(),):
+        own = places.only(AGENT)
+        for home in own or (places.copilot_home(),):
             yield from _home(places, home)
+        if own is not None:
+            return
         for user_data in places.vscode():
             for entry in entries(places.join(user_data, "User", "agentHostUsage")):
                 if entry.name.endswith(".jsonl"):
@@ -125,7 +128,9 @@ def _source(kind: str, path: str, session: str | None) -> Source:
 
 
 def _home(places: Places, home: str) -> Iterator[Source]:
-    for folder in subfolders(places.join(home, "session-state")):
+    state = places.join(home, "session-state")
+    # a folder that a caller names may hold the sessions themselves
+    for folder in subfolders(state if os.path.isdir(state) else home):
         yield from session_folder(folder)
     database = places.join(home, "session-store.db")
     if stamp(database)[0]:
@@ -149,7 +154,7 @@ def _looks_like_journal(path: str) -> bool:
             head = file.read(1 << 16)
     except OSError:
         return False
-    return b'"session.start"' in head or (b'"type":' in head and b'"data":' in head)
+    return b'"type":' in head and b'"data":' in head and b'"parentId":' in head
 
 
 class _State:
@@ -829,7 +834,7 @@ def _workspace(source: Source) -> _Events:
         AGENT,
         source.session or "",
         source.path,
-        title=text(fields.get("name")) or text(fields.get("summary")),
+        title=_title(fields.get("name")) or _title(fields.get("summary")),
         workspace=text(fields.get("cwd")),
         project=text(fields.get("git_root")),
         branch=text(fields.get("branch")),
@@ -838,6 +843,10 @@ def _workspace(source: Source) -> _Events:
         rank=2,
     )
     yield START
+
+
+def _title(value: Any) -> str | None:
+    return text(value.strip()) if type(value) is str else None
 
 
 def _fields(content: str) -> _Data:

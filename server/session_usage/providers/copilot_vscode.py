@@ -115,7 +115,9 @@ class CopilotVscode:
 
     def at(self, path: str) -> Iterator[Source]:
         if os.path.isdir(path):
-            yield from session_folder(path)
+            logs = tuple(session_folder(path))
+            if any(_looks_like(source.path) == "debug-log" for source in logs):
+                yield from logs
             return
         name = os.path.basename(path)
         kind = _looks_like(path) if name.endswith((".jsonl", ".json")) else None
@@ -479,7 +481,7 @@ class _Journal:
         if kind == 0:
             self.reset(mapping(value), offset)
             return
-        if type(keys) is not list or not keys:
+        if type(keys) is not list or not keys or not {type(key) for key in keys} <= {str, int}:
             return
         if keys[0] != "requests":
             if len(keys) == 1 and keys[0] in self.TOP:
@@ -618,7 +620,7 @@ def _turn(source: Source, session: str, request: dict[str, Any]) -> Iterator[Eve
         nano_aiu=nano(request.get("copilotCredits"), NANO_PER_CREDIT),
         reason="a turn whose calls were not logged",
         copied=copied and owner != session,
-        status={2: "cancelled", 3: "error"}.get(state.get("value") or 0, "ok"),
+        status={2: "cancelled", 3: "error"}.get(whole(state.get("value")) or 0, "ok"),
     )
     yield counter
     running = nano(request.get("sessionCopilotCredits"), NANO_PER_CREDIT)
@@ -657,7 +659,8 @@ def _spans(source: Source, at: Cursor, session: str | None) -> Iterator[Event]:
                 ("span_id", "key", "value"),
                 f"WHERE key IN ({names})",
             ):
-                facts.setdefault(span, {})[_ATTRIBUTES[key]] = value
+                if type(value) is str:  # a damaged row may hold anything
+                    facts.setdefault(span, {})[_ATTRIBUTES[key]] = value
             for row in sqlite.rows(connection, "spans", _SPAN_COLUMNS):
                 fields = dict(zip(_SPAN_COLUMNS, row[1:], strict=True))
                 if fields["operation_name"] != "chat":
