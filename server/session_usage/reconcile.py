@@ -510,7 +510,10 @@ def _leftover(
             pool.setdefault(request.output_tokens, []).append(request)
     anything = [request for rows in pool.values() for request in rows]
     taken: set[str] = set()
-    checked = max((c.at_ms or 0 for c in counters if c.scope == "total" and c.nano_aiu), default=0)
+    # a later run's total need not hold what a killed run spent
+    checked = [
+        (c.since_ms or 0, c.at_ms or 0) for c in counters if c.scope == "total" and c.nano_aiu
+    ]
     result: dict[str, Request] = {}
     covered = 0
     for message in sorted(weak, key=lambda message: message.started_ms or 0):
@@ -523,7 +526,8 @@ def _leftover(
             continue
         if shutdowns.covers(message.started_ms):
             continue
-        stays = (message.started_ms or 0) <= checked
+        at_ms = message.started_ms or 0
+        stays = any(begin <= at_ms <= end for begin, end in checked)
         covered += stays
         result[message.key] = message._replace(weak=stays)
     return list(result.values()), covered
