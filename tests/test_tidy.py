@@ -28,10 +28,6 @@ WRITTEN = [
 
 MOST_LINES = 450
 LONGER = {
-    "providers/claude_code.py": "one format in all its versions, with its forks and subagents",
-    "providers/codex.py": "one format in all its versions, with its forks and subagents",
-    "providers/copilot_cli.py": "one reader for each of twenty event types and four sources",
-    "providers/copilot_vscode.py": "one reader for each of six sources",
     "jsonl.py": "all that a line, and a value in it, can do to its reader",
     "cli.py": "one short function for each command",
     "report.py": "one way to add up, and the report of a session that is made of it",

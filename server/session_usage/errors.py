@@ -2,7 +2,7 @@
 
 SessionUsageError
 ├── UsageError            the caller asked for something that cannot be (exit code 2)
-│   ├── UnknownAgent
+│   ├── UnknownAgent      (a ProviderNotFound too)
 │   ├── BadWindow
 │   ├── BadPattern
 │   └── BadPriceFile
@@ -10,7 +10,7 @@ SessionUsageError
 │   ├── SessionNotFound
 │   ├── ProjectNotFound
 │   └── ProviderNotFound
-└── UnreadableLog         a log that must be read whole, and cannot be (exit code 1)
+└── UnreadableLog         a log that must be read whole, and cannot be (exit code 2)
 
 Texts are one line, name the input and the way out, and never hold message text of a log.
 Broken *logs* raise nothing where figures are read: they give ``events.Problem`` beside the
@@ -24,10 +24,6 @@ class SessionUsageError(Exception):
 
 class UsageError(SessionUsageError, ValueError):
     """The request itself is wrong: unknown agent, bad window, bad pattern, missing path."""
-
-
-class UnknownAgent(UsageError):
-    """An agent name that no provider answers to."""
 
 
 class BadWindow(UsageError):
@@ -56,6 +52,10 @@ class ProjectNotFound(NotFound):
 
 class ProviderNotFound(NotFound):
     """No provider is registered under this name."""
+
+
+class UnknownAgent(UsageError, ProviderNotFound):
+    """An agent name that no provider answers to."""
 
 
 class UnreadableLog(SessionUsageError, ValueError):

@@ -1,46 +1,13 @@
-"""Claude Code: the transcripts below ``$CLAUDE_CONFIG_DIR`` (else ``~/.claude``).
-
-Files
------
-``projects/<slug>/<session>.jsonl`` is a session; the slug is lossy, the true folder is the
-records' ``cwd``. Subagents write ``<session>/subagents/**/agent-<id>.jsonl`` beside an
-``agent-<id>.meta.json`` (since about 2.1), ``agent-<id>.jsonl`` in the project folder (2.0)
-or into the session's own file with ``isSidechain`` (1.0). ``<session>/custom-title.json``
-and, in old versions, ``sessions-index.json`` know titles.
-
-How calls are counted
----------------------
-- A response is one ``assistant`` line per content block, all with one ``message.id``: the
-  key. Never ``requestId`` as well: 1.0's ``--continue`` copies the history into a new file
-  under new uuids and times and without request ids. Without an id the line's uuid is the key.
-- Up to 2.1.75 lines are written while the answer streams, with a placeholder as output, and
-  the last line may have the true figure: the line with the largest output counts, and a
-  response whose best line has no ``stop_reason`` is a gap. Newer versions write all lines
-  after the end. An interrupted response (``isAbortedMidStream``) has only the placeholder.
-- The owner of a line is ``requestSessionId``, else ``forkedFrom.sessionId``, else its
-  ``sessionId``; a line whose owner is not this file's session is a copy (``copied``).
-- 1.0's copies name no owner. They are given as calls of this file's session; of equal keys
-  the consumer keeps the one with ``copied`` false, then the one with the oldest start.
-- A fork agent's file repeats its parent's tool-use line: a copy of the same session.
-- ``usage.iterations`` of other types than ``message`` (``advisor_message``, ``compaction``)
-  are spending of their own, under their own model, that the figures above them leave out.
-- ``<synthetic>`` lines are made by the client: a failed call if ``isApiErrorMessage``, else
-  nothing. Retries are ``system``/``api_error`` lines. Both have null tokens, RULES R1.
-- Titles, side questions, compaction and permission checks are in no line; the cumulative
-  ``cost-state`` (since about 2.1.2xx) knows them: counters, never added (RULES R4).
-- ``toolUseResult.usage`` and ``compactMetadata`` repeat what others say: never counted.
-"""
+"""One pass over a transcript: its lines as events."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from session_usage.events import (
     API,
-    START,
     Counter,
     Cursor,
     Event,
@@ -52,13 +19,12 @@ from session_usage.events import (
     Turn,
 )
 from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
-from session_usage.places import Places, entries, stamp
-
-AGENT = "claude-code"
+from session_usage.providers.claude_code.files import AGENT, lineage
+from session_usage.providers.claude_code.lines import TYPE_WITHIN, skip, skip_for_totals
+from session_usage.providers.claude_code.tokens import iterations, tokens
 
 _MEMORY = 8
 """Messages that may still get a better line: those of agents that run side by side."""
-_TIERS = frozenset({"priority", "flex", "batch"})
 _KNOWN = frozenset({"assistant", "user", "system", "cost-state", "summary"}) | {
     "ai-title", "custom-title", "agent-name", "last-prompt", "worktree-state", "pr-link", "tag",
     "queue-operation", "mode", "permission-mode", "tools-used", "atis-latch", "progress",
@@ -73,123 +39,8 @@ _NOT_PROMPTS = (
     "[Request interrupted",
 )
 
-_DULL = (
-    rb"attachment|file-history-snapshot|api-request|api-request-shape|api-request-blob|"
-    rb"queue-operation|mode|permission-mode|tools-used|atis-latch|last-prompt|fork-context-ref|"
-    rb"agent-name|worktree-state|pr-link|tag|progress"
-)
-_is_dull = re.compile(rb'"type": ?"(?:' + _DULL + rb')"').match
-_is_dull_for_totals = re.compile(
-    rb'"type": ?"(?:user|tool_result|ai-title|custom-title|summary|' + _DULL + rb')"'
-).match
-_TYPE_WITHIN = 2048
-"""How far into a line its first type is looked for: what comes before is ids and paths."""
 
-
-def _skip(line: bytes, begin: int, end: int) -> bool:
-    """Can this line not matter? Its first ``"type"`` tells, wherever the record's own stands:
-    in an assistant's line that is its own, its message's or its first block's."""
-    at = line.find(b'"type"', begin, min(end, begin + _TYPE_WITHIN))
-    if at < 0:
-        return end - begin < _TYPE_WITHIN and line[begin:end].isspace()
-    return _is_dull(line, at) is not None or line.find(b'"attachment":', begin, at) >= 0
-
-
-def _skip_for_totals(line: bytes, begin: int, end: int) -> bool:
-    """The same where prompts, tool results and titles do not matter either."""
-    at = line.find(b'"type"', begin, min(end, begin + _TYPE_WITHIN))
-    if at < 0:
-        return end - begin < _TYPE_WITHIN and line[begin:end].isspace()
-    return _is_dull_for_totals(line, at) is not None or line.find(b'"attachment":', begin, at) >= 0
-
-
-class ClaudeCode:
-    """Finds and reads Claude Code's transcripts; see the module's text for the rules."""
-
-    agent = AGENT
-    label = "Claude Code"
-    listing = frozenset({"index", "title"})
-    growing = frozenset({"transcript", "agent"})
-    forks = True
-    switches = ()
-
-    def sources(self, places: Places) -> Iterator[Source]:
-        """Transcripts, subagents' transcripts, titles; found by listing folders alone.
-
-        Without ``$CLAUDE_CONFIG_DIR`` the folder of some old installations,
-        ``~/.config/claude``, is looked at too.
-        """
-        roots = places.only(AGENT)
-        if roots is None:
-            roots = (places.configured("CLAUDE_CONFIG_DIR", ".claude"),)
-            if not places.env.get("CLAUDE_CONFIG_DIR"):
-                roots += (places.join(places.xdg("XDG_CONFIG_HOME", ".config"), "claude"),)
-        for root in roots:
-            for project in entries(os.path.join(root, "projects")):
-                yield from _project(project.path)
-
-    def at(self, path: str) -> Iterator[Source]:
-        """The transcript at ``path`` (or of the folder at ``path``) and its subagents'."""
-        stem = path.removesuffix(".jsonl")
-        if not _looks_like_transcript(stem + ".jsonl"):
-            return
-        name = os.path.basename(stem)
-        yield Source(AGENT, "transcript", stem + ".jsonl", name, *stamp(stem + ".jsonl"))
-        yield from _beside(stem, name)
-
-    def read(
-        self, source: Source, at: Cursor = START, *, session: str | None = None, full: bool = True
-    ) -> Iterator[Event]:
-        """The events of one file; ``session`` narrows nothing, no file holds many."""
-        if source.kind in ("index", "title"):
-            yield from _titles(source)
-            return
-        yield from _Transcript(source, at, full).events()
-
-
-def _project(folder: str) -> Iterator[Source]:
-    for entry in entries(folder):
-        name = entry.name
-        if name.endswith(".jsonl"):
-            if name.startswith("agent-"):
-                yield Source(AGENT, "agent", entry.path, None, *stamp(entry))
-            else:
-                yield Source(AGENT, "transcript", entry.path, name[:-6], *stamp(entry))
-        elif name == "sessions-index.json":
-            yield Source(AGENT, "index", entry.path, None, *stamp(entry))
-        elif "." not in name:
-            yield from _beside(entry.path, name)
-
-
-def _beside(folder: str, session: str) -> Iterator[Source]:
-    """What a session keeps in the folder beside its transcript."""
-    for entry in entries(folder):
-        if entry.name == "custom-title.json":
-            yield Source(AGENT, "title", entry.path, session, *stamp(entry))
-        elif entry.name == "subagents":
-            yield from _subagents(entry.path, session)
-
-
-def _looks_like_transcript(path: str) -> bool:
-    """Does one of the first lines have the marks of Claude Code?"""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(1 << 14)
-    except OSError:
-        return False
-    return any(mark in head for mark in (b'"sessionId":', b'"leafUuid":', b'"isSidechain":'))
-
-
-def _subagents(folder: str, session: str) -> Iterator[Source]:
-    for entry in entries(folder):
-        if entry.name.endswith(".jsonl"):
-            if entry.name.startswith("agent-"):
-                yield Source(AGENT, "agent", entry.path, session, *stamp(entry))
-        elif not entry.name.endswith(".json"):
-            yield from _subagents(entry.path, session)
-
-
-class _Transcript:
+class Transcript:
     """One pass over a transcript, from a cursor."""
 
     def __init__(self, source: Source, at: Cursor, full: bool) -> None:
@@ -208,16 +59,15 @@ class _Transcript:
         """The id, as it is written, of a message whose final usage is known."""
         self.names: dict[str, str] = {}
         self.title: dict[str, tuple[str, int]] = {}
-        self.lineage, self.forked_agent = (
-            _lineage(source) if source.kind == "agent" else ((), False)
-        )
+        self.lineage, self.forked_agent = lineage(source) if source.kind == "agent" else ((), False)
 
     def events(self) -> Iterator[Event]:
-        scan = Scan(self.path, start=self.start, skip=_skip if self.full else _skip_for_totals)
+        """Every event of the transcript from the cursor on, and last the cursor."""
+        scan = Scan(self.path, start=self.start, skip=skip if self.full else skip_for_totals)
         state: tuple[Any, ...] | None = None
         try:
             for line in scan:
-                if self.done and line.data.find(self.done, 0, _TYPE_WITHIN) >= 0:
+                if self.done and line.data.find(self.done, 0, TYPE_WITHIN) >= 0:
                     continue
                 if not line.whole:
                     state = self.state()
@@ -237,6 +87,7 @@ class _Transcript:
         yield Cursor(scan.offset, self.state() if state is None else state)
 
     def state(self) -> tuple[Any, ...]:
+        """What must be remembered to go on after an append; JSON values."""
         return (
             {
                 "seen": [[key, rest[:]] for key, rest in self.seen.items()],
@@ -399,12 +250,12 @@ class _Transcript:
             provider="anthropic" if model and "claude" in model else None,
             status="cancelled" if aborted else "ok",
             weak=not usage,
-            **_tokens(usage),
+            **tokens(usage),
         )
         if model and not request.copied:
             self.facts["model"] = model
         if usage.get("iterations"):
-            events += _iterations(request, usage["iterations"])
+            events += iterations(request, usage["iterations"])
         return events
 
     def _end(self) -> Iterator[Event]:
@@ -585,113 +436,3 @@ _COUNTED = (
     ("output_tokens", "outputTokens"),
     ("reasoning_tokens", "thinkingTokens"),
 )
-
-
-def _tokens(usage: dict[str, Any], part: bool = False) -> dict[str, Any]:
-    """Token fields of a request from a ``usage`` object (``part``: from one iteration)."""
-    fresh = whole(usage.get("input_tokens"))
-    read = whole(usage.get("cache_read_input_tokens"))
-    write = whole(usage.get("cache_creation_input_tokens"))
-    split = mapping(usage.get("cache_creation"))
-    hour = None
-    if split:
-        hour = whole(split.get("ephemeral_1h_input_tokens"))
-        parts = (hour or 0) + (whole(split.get("ephemeral_5m_input_tokens")) or 0)
-        write = max(write or 0, parts)
-    result: dict[str, Any] = {
-        "input_tokens": None if fresh is None else fresh + (read or 0) + (write or 0),
-        "cache_read_tokens": read,
-        "cache_write_tokens": write,
-        "cache_write_1h_tokens": hour,
-        "output_tokens": whole(usage.get("output_tokens")),
-        "reasoning_tokens": whole(
-            mapping(usage.get("output_tokens_details")).get("thinking_tokens")
-        ),
-    }
-    if not part:
-        tier = text(usage.get("service_tier"))
-        fast = usage.get("speed") == "fast"
-        result["tier"] = "fast" if fast else tier if tier in _TIERS else None
-        searches = mapping(usage.get("server_tool_use")).get("web_search_requests")
-        result["web_searches"] = whole(searches)
-    return result
-
-
-def _iterations(request: Request, parts: Any) -> Iterator[Request]:
-    """The parts of a response that the figures above them leave out."""
-    for number, part in enumerate(parts if type(parts) is list else ()):
-        kind = text(mapping(part).get("type"))
-        if kind is not None and kind != "message":
-            yield request._replace(
-                key=f"{request.key}#{number}",
-                model=text(part.get("model")) or request.model,
-                status="ok",
-                surface="compaction" if kind == "compaction" else "tool",
-                web_searches=None,
-                weak=False,
-                **_tokens(part, part=True),
-            )
-
-
-def _lineage(source: Source) -> tuple[tuple[str, ...], bool]:
-    """(names from the first subagent down to this file's, is it a fork of its parent).
-
-    From the small ``.meta.json`` files beside the transcript; empty where there are none.
-    """
-    folder = os.path.dirname(source.path)
-    agent: str | None = os.path.basename(source.path)[len("agent-") : -len(".jsonl")]
-    names: list[str] = []
-    forked = False
-    while agent and len(names) < 32 and "/" not in agent and os.sep not in agent:
-        try:
-            with open(os.path.join(folder, f"agent-{agent}.meta.json"), "rb") as file:
-                about, _ = parse(file.read(1 << 16))
-        except OSError:
-            break
-        about = mapping(about)
-        if not names:
-            forked = about.get("isFork") is True
-        name = text(about.get("agentType"))
-        if name is None:
-            break
-        names.append(name)
-        agent = text(about.get("parentAgentId"))
-    return tuple(reversed(names)), forked
-
-
-def _titles(source: Source) -> Iterator[Event]:
-    """A session's own title file, or the index of sessions that old versions kept."""
-    try:
-        with open(source.path, "rb") as file:
-            record, reason = parse(file.read())
-    except OSError as error:
-        kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
-        words = f"cannot be read: {error.strerror}"
-        yield Problem(kind, source.path, None, words, AGENT, source.session)
-        yield Cursor()
-        return
-    if reason:
-        yield Problem("malformed", source.path, 0, f"it is {reason}", AGENT, source.session)
-    record = mapping(record)
-    title = text(record.get("customTitle"))
-    if source.session and title:
-        yield Meta(AGENT, source.session, source.path, title=title, rank=3)
-    listed = record.get("entries")
-    for entry in listed if type(listed) is list else ():
-        entry = mapping(entry)
-        session = text(entry.get("sessionId"))
-        if session:
-            yield Meta(
-                AGENT,
-                session,
-                source.path,
-                title=text(entry.get("summary")),
-                workspace=text(entry.get("projectPath")),
-                branch=text(entry.get("gitBranch")),
-                created_ms=instant(entry.get("created")),
-                updated_ms=instant(entry.get("modified")),
-            )
-    yield Cursor()
-
-
-PROVIDER = ClaudeCode()
