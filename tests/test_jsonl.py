@@ -345,6 +345,16 @@ def test_F8_a_line_gives_what_can_be_read_and_says_what_is_wrong(
     assert parse(data, b'"usage":') == (value, wrong)
 
 
+@pytest.mark.parametrize(("data", "value", "wrong"), PARSED, ids=[str(p[0][:24]) for p in PARSED])
+def test_the_reader_without_compiled_packages_reads_the_same(
+    data: bytes, value: object, wrong: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsonl, "_loads", jsonl._plain_loads)
+    found, reason = parse(data, b'"usage":')
+    assert found == value
+    assert reason == wrong or b"1e999" in data
+
+
 @given(st.binary(max_size=60))
 def test_F8_no_bytes_make_parsing_fail(data: bytes) -> None:
     value, wrong = parse(data, b'"')

@@ -28,6 +28,7 @@ WRITTEN = [
 
 MOST_LINES = 450
 LONGER = {
+    "jsonl.py": "all that a line, and a value in it, can do to its reader",
     "cli.py": "one short function for each command",
     "report.py": "one way to add up, and the report of a session that is made of it",
     "reconcile.py": "one rule for each pair of sources that know the same call",

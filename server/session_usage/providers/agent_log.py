@@ -229,7 +229,7 @@ class _Log:
             # without usage a 0 is only the empty value of the field
             nano_aiu=nano if tokens or nano else None,
             duration_ms=duration_ms,
-            weak=not tokens,
+            weak=not (tokens or nano),
             **tokens,
         )
 

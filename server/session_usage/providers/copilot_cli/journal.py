@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from session_usage.drift import drift
 from session_usage.events import Cursor, Event, Source
-from session_usage.jsonl import Scan, mapping, parse
+from session_usage.jsonl import Scan, mapping, parse, text, whole
 from session_usage.providers.copilot_cli.records import READERS, message
 from session_usage.providers.copilot_cli.state import State, problem, unreadable
 from session_usage.providers.copilot_cli.totals import checkpoint_glance
@@ -30,6 +33,7 @@ _HEAD_TYPE = re.compile(rb'\{\s*"type":\s*"([A-Za-z_.]+)"')
 _TOTAL = re.compile(rb'"totalNanoAiu":\s*([0-9.eE+-]+)')
 _STAMP = re.compile(rb'"timestamp":\s*"([^"]{20,30})"')
 _BIG = 1 << 14
+_KNOWN_TYPES = os.path.join(os.path.dirname(__file__), "../../data/copilot-events.txt")
 
 
 def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
@@ -66,18 +70,29 @@ def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                 yield problem(source, state, "malformed", offset, f"a line is {wrong}")
             if not event:
                 continue
-            name = event.get("type")
+            name = text(event.get("type"))
             if name in _ENDS_RUN:
                 if name != "session.shutdown" or not _has_totals(event):
                     yield from _unread_messages(source, state)
                 state.messages = []
+            data = mapping(event.get("data"))
+            if name == "assistant.message":  # with its keys in another order
+                state.output += whole(data.get("outputTokens")) or 0
             read = READERS.get(name)
             if read:
-                yield from read(source, state, offset, event, mapping(event.get("data")))
+                yield from read(source, state, offset, event, data)
         yield from _unread_messages(source, state)
+        if full:
+            yield from drift(source, at.offset, "Copilot CLI", _known_types())
     except OSError as error:
         yield unreadable(source, error)
     yield Cursor(scan.offset, before_tail or state.saved())
+
+
+@functools.cache
+def _known_types() -> frozenset[str]:
+    with open(_KNOWN_TYPES, encoding="ascii") as file:
+        return frozenset(line.strip() for line in file if not line.startswith("#"))
 
 
 _ENDS_RUN = frozenset({"session.start", "session.resume", "session.shutdown"})

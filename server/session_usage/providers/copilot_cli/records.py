@@ -5,10 +5,19 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from session_usage.events import BYOK, COPILOT, Meta, Request, Source, ToolCall, Turn
+from session_usage.events import (
+    BYOK,
+    COPILOT,
+    Meta,
+    Request,
+    Source,
+    ToolCall,
+    Turn,
+    oddity,
+)
 from session_usage.jsonl import instant, mapping, text, whole
 from session_usage.money import nano
-from session_usage.providers.copilot_cli.state import AGENT, Data, Events, State
+from session_usage.providers.copilot_cli.state import AGENT, Data, Events, State, problem
 from session_usage.providers.copilot_cli.totals import checkpoint, shutdown
 
 _ERRORS = frozenset(
@@ -65,9 +74,12 @@ def _usage_record(source: Source, state: State, offset: int, event: Data, data: 
     at_ms = instant(event.get("timestamp"))
     accounting = mapping(usage.get("accounting"))
     owner, copied = state.owner(at_ms)
+    origin = text(accounting.get("sourceSessionId"))
+    if state.started_ms is None and origin and not event.get("agentId"):
+        copied = origin != state.session  # the line that tells when a fork began is damaged
     if copied:
         if not event.get("agentId"):
-            state.origin = text(accounting.get("sourceSessionId")) or state.origin
+            state.origin = origin or state.origin
         owner = state.origin or owner
     call = text(usage.get("apiCallId"))
     key = text(accounting.get("usageId")) or call or text(event.get("id"))
@@ -76,7 +88,7 @@ def _usage_record(source: Source, state: State, offset: int, event: Data, data: 
     byok = usage.get("isByok") is True or text(provider.get("kind")) not in (None, "copilot")
     agent_id, path = state.subagent(event, usage)
     duration = whole(usage.get("duration"))
-    yield Request(
+    request = Request(
         key or f"{owner}@{offset}",
         AGENT,
         owner,
@@ -103,6 +115,10 @@ def _usage_record(source: Source, state: State, offset: int, event: Data, data: 
         copied=copied,
         link=text(usage.get("providerCallId")),
     )
+    yield request
+    odd = oddity(request, billed.get("totalNanoAiu"))
+    if odd:
+        yield problem(source, state, "malformed", offset, f"a call {odd}")
 
 
 def message(source: Source, state: State, offset: int, event: Data, data: Data) -> Events:
@@ -193,9 +209,10 @@ def _model_call(source: Source, state: State, offset: int, event: Data, data: Da
     write = whole(details.get("cache_creation_tokens", usage.get("cache_creation_input_tokens")))
     if "cache_read_input_tokens" in usage and inputs is not None:
         inputs += (read or 0) + (write or 0)  # the Messages protocol counts them apart
+    listed = billed.get("token_details")
     counted = {
         text(row.get("token_type")): whole(row.get("token_count"))
-        for row in map(mapping, billed.get("token_details") or ())
+        for row in (map(mapping, listed) if type(listed) is list else ())
     }
     kind = text(mapping(data.get("provider")).get("kind"))
     duration = whole(data.get("modelCallDurationMs"))
@@ -256,7 +273,7 @@ def _tool_done(source: Source, state: State, offset: int, event: Data, data: Dat
 
 
 def _error(source: Source, state: State, offset: int, event: Data, data: Data) -> Events:
-    if data.get("errorType") not in _ERRORS and "statusCode" not in data:
+    if text(data.get("errorType")) not in _ERRORS and "statusCode" not in data:
         return
     at_ms = instant(event.get("timestamp"))
     owner, copied = state.owner(at_ms)

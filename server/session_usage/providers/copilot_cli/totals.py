@@ -95,6 +95,7 @@ def shutdown(source: Source, state: State, offset: int, event: Data, data: Data)
             yield row("agent", model, metric, name)
     if whole_figure:
         yield row("session", None, {"totalNanoAiu": whole_figure})
+    state.output = 0  # here, too: the line that begins the next run may be damaged
     yield Meta(
         AGENT, state.session, source.path, updated_ms=at_ms, rank=1,
         facts=tuple(

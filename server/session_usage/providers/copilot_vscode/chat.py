@@ -32,7 +32,7 @@ class Journal:
         if kind == 0:
             self.reset(mapping(value), offset)
             return
-        if type(keys) is not list or not keys:
+        if type(keys) is not list or not keys or not {type(key) for key in keys} <= {str, int}:
             return
         if keys[0] != "requests":
             if len(keys) == 1 and keys[0] in self.TOP:
@@ -46,7 +46,7 @@ class Journal:
                 if type(change.get("i")) is int:
                     del self.requests[max(0, change["i"]) :]
                 self._append(value, offset)
-            else:
+            elif kind in (1, 3):  # any other kind is a damaged line: it must not cost the turns
                 self.requests.clear()
                 if kind == 1:
                     self._append(value, offset)
@@ -173,7 +173,7 @@ def _turn(source: Source, session: str, request: dict[str, Any]) -> Iterator[Eve
         nano_aiu=nano(request.get("copilotCredits"), NANO_PER_CREDIT),
         reason="a turn whose calls were not logged",
         copied=copied and owner != session,
-        status={2: "cancelled", 3: "error"}.get(state.get("value") or 0, "ok"),
+        status={2: "cancelled", 3: "error"}.get(whole(state.get("value")) or 0, "ok"),
     )
     yield counter
     running = nano(request.get("sessionCopilotCredits"), NANO_PER_CREDIT)

@@ -6,7 +6,18 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from session_usage.events import Cursor, Event, Meta, Problem, Request, Source, ToolCall, Turn
+from session_usage.drift import drift
+from session_usage.events import (
+    Cursor,
+    Event,
+    Meta,
+    Problem,
+    Request,
+    Source,
+    ToolCall,
+    Turn,
+    oddity,
+)
 from session_usage.jsonl import Scan, parse, text, whole
 from session_usage.money import nano
 from session_usage.providers.copilot_vscode.base import (
@@ -21,6 +32,12 @@ _USAGE_NEEDLES = (b'"llm_request"', b'"child_session_ref"')
 _FULL_NEEDLES = (*_USAGE_NEEDLES, b'"session_start"', b'"user_message"', b'"tool_call"')
 _TEXTS = (b'"userRequest":"', b'"inputMessages":"')
 _LONG = 1 << 12
+_KNOWN_TYPES = frozenset(
+    {
+        "session_start", "user_message", "turn_start", "turn_end", "llm_request", "agent_response",
+        "tool_call", "subagent", "child_session_ref", "hook", "discovery", "generic", "error",
+    }
+)  # fmt: skip
 
 
 def read_debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
@@ -79,7 +96,13 @@ def read_debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                         AGENT, session,
                     )  # fmt: skip
             if kind == "llm_request":
-                yield _request(log, session, offset, data, attrs, child, label, path, turn, skill)
+                request = _request(
+                    log, session, offset, data, attrs, child, label, path, turn, skill
+                )
+                yield request
+                odd = oddity(request, attrs.get("copilotUsageNanoAiu"))
+                if odd:
+                    yield Problem("malformed", log, offset, f"a call {odd}", AGENT, session)
             elif kind == "child_session_ref":
                 other = text(attrs.get("childSessionId"))
                 title = text(attrs.get("childTitle")) or _short(text(attrs.get("label")))
@@ -100,6 +123,8 @@ def read_debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                     text(data.get("name")) or "unknown", path, skill, turn,
                     data.get("status") != "error", whole(data.get("dur")),
                 )  # fmt: skip
+        if full:
+            yield from drift(source, at.offset, "Copilot Chat", _KNOWN_TYPES)
     except OSError as error:
         yield unreadable(source, error)
     yield Cursor(scan.offset, before_tail or (child, label, parent, turn, skill, began))

@@ -40,7 +40,8 @@ def read_spans(source: Source, at: Cursor, session: str | None) -> Iterator[Even
                 ("span_id", "key", "value"),
                 f"WHERE key IN ({names})",
             ):
-                facts.setdefault(span, {})[_ATTRIBUTES[key]] = value
+                if type(value) is str:  # a damaged row may hold anything
+                    facts.setdefault(span, {})[_ATTRIBUTES[key]] = value
             for row in sqlite.rows(connection, "spans", _SPAN_COLUMNS):
                 fields = dict(zip(_SPAN_COLUMNS, row[1:], strict=True))
                 if fields["operation_name"] != "chat":
