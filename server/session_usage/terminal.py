@@ -77,6 +77,18 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def _equivalent(out: Console, totals: Row) -> None:
+    """Names what no credits pay for: it would look like a bill of Copilot."""
+    nano, copilot = totals["nanoAiu"] or 0, totals["copilotNanoAiu"] or 0
+    if nano > copilot:
+        share = "all" if not copilot else _usd(nano - copilot)
+        out.print(
+            f"[dim]{share} of it is API-equivalent: what the models' vendors charge by the token, "
+            "which a subscription may cover; it draws on no Copilot credits[/dim]",
+            soft_wrap=True,
+        )
+
+
 def _text(value: Any) -> str:
     return escape(_printable(str(value))) if value not in (None, "") else "—"
 
@@ -161,6 +173,7 @@ def session(out: Console, report: Row) -> None:
         out.print(table)
     _problems(out, report.get("problems") or [])
     out.print()
+    _equivalent(out, totals)
     out.print(_LEGEND)
 
 
@@ -251,6 +264,7 @@ def batch(out: Console, rows: list[Row], totals: Row) -> None:
     table.add_section()
     table.add_row("", "all", "", *(cells if wide else (cells[0], cells[-1])), style="bold")
     out.print(table)
+    _equivalent(out, totals)
     out.print(_LEGEND)
 
 
@@ -277,6 +291,7 @@ def report(out: Console, found: Row, by: tuple[str, ...]) -> None:
     _left_out(out, found["skipped"])
     _problems(out, found["problems"])
     out.print()
+    _equivalent(out, totals)
     out.print(_LEGEND)
 
 
