@@ -692,6 +692,31 @@ _READERS: dict[Any, Any] = {
     "skill.invoked": _skill,
 }
 
+
+class Stream:
+    """Reads the events of a running session one by one, as its journal will tell them.
+
+    ``assistant.usage`` (sent, never written) is the ``session.usage_record`` that the journal
+    gets a moment later: both give a request of the same key, so that the call counts once.
+    Counters and bare proofs of calls are left to the journal.
+    """
+
+    _UNREAD = frozenset({"session.usage_checkpoint", "session.shutdown", "assistant.message"})
+
+    def __init__(self, session: str, path: str = "") -> None:
+        """``path``: the session's journal, the evidence that will be, where it is known."""
+        self._source = Source(AGENT, "live", path, session)
+        self._state = _State(self._source, START)
+
+    def read(self, event: dict[str, Any]) -> Iterator[Event]:
+        """What one event says; its offset is -1, for it is at no place of a file."""
+        kind, data = text(event.get("type")), mapping(event.get("data"))
+        if kind == "assistant.usage":
+            kind, data = "session.usage_record", {"usage": data}
+        if kind in _READERS and kind not in self._UNREAD:
+            yield from _READERS[kind](self._source, self._state, -1, event, data)
+
+
 _COLUMNS = (
     "id", "session_id", "turn_index", "agent_id", "parent_tool_call_id", "model",
     "copilot_usage_model", "input_tokens", "output_tokens", "cache_read_tokens",
