@@ -173,7 +173,9 @@ def responses(answer: Answer) -> Iterator[Any]:
     for at, item in enumerate(items):
         hollow = {**item, "status": "in_progress"}
         if item["type"] == "message":
-            yield event("response.output_item.added", output_index=at, item={**hollow, "content": []})
+            yield event(
+                "response.output_item.added", output_index=at, item={**hollow, "content": []}
+            )
             place = {"output_index": at, "item_id": item["id"], "content_index": 0}
             empty = {"type": "output_text", "text": "", "annotations": []}
             yield event("response.content_part.added", **place, part=empty)
@@ -187,9 +189,7 @@ def responses(answer: Answer) -> Iterator[Any]:
                 "response.output_item.added", output_index=at, item={**hollow, "arguments": ""}
             )
             made = {"output_index": at, "item_id": item["id"]}
-            yield event(
-                "response.function_call_arguments.delta", **made, delta=item["arguments"]
-            )
+            yield event("response.function_call_arguments.delta", **made, delta=item["arguments"])
             yield event(
                 "response.function_call_arguments.done", **made, arguments=item["arguments"]
             )

@@ -28,6 +28,8 @@ TIMEOUT_SECONDS = 30.0
 """How long any one answer may take."""
 START_SECONDS = 60.0
 """How long a CLI may take to start (it unpacks itself at its first start)."""
+PARTING_SECONDS = 2.0
+"""How long letting a session go may take when the connection is closed anyway."""
 
 _LOG = logging.getLogger(__name__)
 _GONE = frozenset({"ProcessExitedError", "BrokenPipeError", "ConnectionResetError"})
@@ -56,8 +58,9 @@ async def connect(
     if host and port.isdigit():
         await _reachable(host, int(port), limit)
         way = sdk.RuntimeConnection.for_uri(target, connection_token=token)
-        client = sdk.CopilotClient(connection=way)
+        client, started = sdk.CopilotClient(connection=way), False
     else:
+        started = True
         client = sdk.CopilotClient(
             connection=sdk.RuntimeConnection.for_stdio(path=target, args=tuple(args)),
             env=None if env is None else dict(env),
@@ -65,7 +68,7 @@ async def connect(
             github_token=github_token,
             use_logged_in_user=github_token is None,
         )
-    cli = Cli(client)
+    cli = Cli(client, started)
     try:
         await asyncio.wait_for(client.start(), limit)
         cli.listen()
@@ -116,11 +119,13 @@ def _named(error: Exception, doing: str, limit: float) -> Exception:
 class Cli:
     """One connection to one CLI; made by ``connect``. Not for more than one event loop."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, started: bool) -> None:
         self._client = client
+        self._started = started
         self._wire: Any = None
         self._sessions: dict[str, CopilotSession] = {}
         self._driven: dict[str, Any] = {}
+        self._followed: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self.closed = asyncio.Event()
         """Set when the connection is gone, for whatever reason."""
@@ -135,8 +140,8 @@ class Cli:
         decoded, ended = self._wire.notification_handler, self._wire.on_close
 
         def notified(method: str, params: Any) -> None:
-            if method == "session.event":
-                self._event(params)
+            if method == "session.event" and self._event(params):
+                return
             try:
                 decoded(method, params)
             except Exception as error:  # whatever strict decoding may raise
@@ -154,16 +159,19 @@ class Cli:
         self._wire.notification_handler = notified
         self._wire.on_close = over
 
-    def _event(self, params: Any) -> None:
+    def _event(self, params: Any) -> bool:
+        """Hands on an event; True if the SDK need not see it: it must not answer for us in a
+        session that is only watched."""
         found = params if type(params) is dict else {}
-        session = self._sessions.get(str(found.get("sessionId")))
-        if session is None:
-            return
-        try:
-            session.dispatch(read(found.get("event"), strict=True))
-        except BadEvent as error:
-            self.unread += 1
-            _LOG.info("an event of the CLI is damaged: %s", error)
+        name = str(found.get("sessionId"))
+        session = self._sessions.get(name)
+        if session is not None:
+            try:
+                session.dispatch(read(found.get("event"), strict=True))
+            except BadEvent as error:
+                self.unread += 1
+                _LOG.info("an event of the CLI is damaged: %s", error)
+        return name in self._followed
 
     def _gone(self) -> None:
         self.closed.set()
@@ -181,8 +189,7 @@ class Cli:
             driven = self._driven.get(name)
             letting_go = driven.disconnect() if driven else self._raw("session.detach", params)
             await self._within(letting_go, method, timeout)
-            self._sessions.pop(name, None)
-            self._driven.pop(name, None)
+            self._forget(name)
             return {"success": True}
         if method.startswith("session.") and name != "None" and name not in self._sessions:
             raise SessionNotFound(f"{_MISSING}: {name}")
@@ -302,6 +309,7 @@ class Cli:
             return known
         session = CopilotSession(session_id, self)
         self._sessions[session_id] = session
+        self._followed.add(session_id)
         try:
             reply = await self._within(
                 self._raw(
@@ -318,7 +326,7 @@ class Cli:
                 TIMEOUT_SECONDS,
             )
         except BaseException:
-            self._sessions.pop(session_id, None)
+            self._forget(session_id)
             raise
         folder = reply.get("workspacePath") if type(reply) is dict else None
         session.workspace_path = folder if type(folder) is str else None
@@ -342,8 +350,12 @@ class Cli:
         """Removes a session and its files for good."""
         deleting = self._client.delete_session(session_id)
         await self._within(deleting, "session.delete", TIMEOUT_SECONDS)
-        self._sessions.pop(session_id, None)
-        self._driven.pop(session_id, None)
+        self._forget(session_id)
+
+    def _forget(self, name: str) -> None:
+        self._sessions.pop(name, None)
+        self._driven.pop(name, None)
+        self._followed.discard(name)
 
     async def ping(self, timeout: float = TIMEOUT_SECONDS) -> None:
         """Raises NotConnected unless the CLI answers in time."""
@@ -371,11 +383,10 @@ class Cli:
         if not self.closed.is_set():
             try:
                 for name in tuple(self._sessions):
-                    if name not in self._driven:
-                        await self._within(
-                            self._raw("session.detach", {"sessionId": name}), "close", 2.0
-                        )
-                await asyncio.wait_for(self._client.stop(), TIMEOUT_SECONDS)
+                    params = {"sessionId": name}
+                    await self.request("session.destroy", params, PARTING_SECONDS)
+                if self._started:
+                    await asyncio.wait_for(self._client.stop(), TIMEOUT_SECONDS)
             except Exception as error:  # a dying CLI may fail in any way
                 _LOG.info("the Copilot CLI did not end in peace: %s", type(error).__name__)
         await self.kill()
@@ -387,8 +398,8 @@ class Cli:
         except Exception as error:  # as above
             _LOG.info("the Copilot CLI could not be stopped: %s", type(error).__name__)
         self._gone()
-        self._sessions.clear()
-        self._driven.clear()
+        for name in tuple(self._sessions):
+            self._forget(name)
 
 
 def _decider(session: CopilotSession) -> Callable[[Any, Any], Awaitable[Any]]:

@@ -148,9 +148,7 @@ class CopilotSession:
                 await self.send(options)
             failure = await asyncio.wait_for(end, limit)
         except asyncio.TimeoutError:
-            raise asyncio.TimeoutError(
-                f"Timeout after {limit}s waiting for session.idle"
-            ) from None
+            raise asyncio.TimeoutError(f"Timeout after {limit}s waiting for session.idle") from None
         finally:
             unsubscribe()
             self._waits.discard(end)

@@ -713,6 +713,8 @@ class Stream:
         kind, data = text(event.get("type")), mapping(event.get("data"))
         if kind == "assistant.usage":
             kind, data = "session.usage_record", {"usage": data}
+        elif event.get("ephemeral") is True:
+            return  # says again, in the words of the wire, what another event says
         if kind in _READERS and kind not in self._UNREAD:
             yield from _READERS[kind](self._source, self._state, -1, event, data)
 
