@@ -15,6 +15,7 @@ an address is always given.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -53,6 +54,8 @@ async def connect(
     no CLI or no answer.
     """
     sdk = _sdk()
+    # it logs every refused call with a traceback, and what the CLI prints
+    logging.getLogger("copilot").setLevel(logging.ERROR)
     host, _, port = target.rpartition(":")
     limit = timeout if timeout is not None else START_SECONDS
     if host and port.isdigit():
@@ -369,9 +372,9 @@ class Cli:
         """``session.usage.getMetrics`` of a session that this CLI has open, as it came."""
         try:
             return await self._object("session.usage.getMetrics", {"sessionId": session_id})
-        except LiveError as error:
-            if isinstance(error, NotConnected):
-                raise
+        except NotConnected:
+            raise
+        except (LiveError, SessionNotFound) as error:
             raise SessionNotFound(f"this CLI does not have session {session_id} open") from error
 
     async def _object(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -393,10 +396,16 @@ class Cli:
 
     async def kill(self) -> None:
         """Ends the connection, and a CLI that was started here, without asking."""
+        process = getattr(self._wire, "process", None) or getattr(self._client, "_process", None)
         try:
             await self._client.force_stop()
         except Exception as error:  # as above
             _LOG.info("the Copilot CLI could not be stopped: %s", type(error).__name__)
+        for name in ("stdin", "stdout", "stderr"):  # the SDK leaves them open
+            pipe = getattr(process, name, None)
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
         self._gone()
         for name in tuple(self._sessions):
             self._forget(name)
