@@ -121,9 +121,12 @@ def messages(answer: Answer) -> Iterator[Any]:
 def responses(answer: Answer) -> Iterator[Any]:
     """OpenAI responses."""
     usage = answer.usage
+    details = {"cached_tokens": usage["cached"]}
+    if usage["cache_write"]:
+        details["cache_write_tokens"] = usage["cache_write"]
     block = {
         "input_tokens": usage["input"],
-        "input_tokens_details": {"cached_tokens": usage["cached"]},
+        "input_tokens_details": details,
         "output_tokens": usage["output"],
         "output_tokens_details": {"reasoning_tokens": usage["reasoning"]},
         "total_tokens": usage["input"] + usage["output"],
