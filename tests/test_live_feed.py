@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from session_usage.catalog import read
 from session_usage.errors import LiveError, NotConnected, SessionNotFound
 from session_usage.events import START, Request
+from session_usage.kinds import read
 from session_usage.live import CopilotSession, facts
 from session_usage.live.feed import LONGEST_WAIT_SECONDS, LiveFeed
 from session_usage.providers.copilot_cli import AGENT, PROVIDER, Stream

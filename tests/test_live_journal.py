@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from session_usage.catalog import read
 from session_usage.errors import ReadOnlySession, SessionNotFound
+from session_usage.kinds import read
 from session_usage.live import CopilotSession
 from session_usage.live.journal import SILENCE_MS, TURN_GAP_MS, Idle, LogSession
 

@@ -21,8 +21,9 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-from session_usage.catalog import BadEvent, read
 from session_usage.errors import LiveError, NotConnected, SessionNotFound
+from session_usage.kinds import BadEvent, read
+from session_usage.live.sdk import MISSING, decider_of, named, reachable, sdk, tools_of
 from session_usage.live.session import CopilotSession, PermissionHandler, Tool
 
 TIMEOUT_SECONDS = 30.0
@@ -33,8 +34,6 @@ PARTING_SECONDS = 2.0
 """How long letting a session go may take when the connection is closed anyway."""
 
 _LOG = logging.getLogger(__name__)
-_GONE = frozenset({"ProcessExitedError", "BrokenPipeError", "ConnectionResetError"})
-_MISSING = "Session not found"
 
 
 async def connect(
@@ -53,19 +52,19 @@ async def connect(
     are for a CLI to be started. Raises NotConnected, saying what to do, when there is no SDK,
     no CLI or no answer.
     """
-    sdk = _sdk()
+    copilot = await asyncio.to_thread(sdk)  # half a second of imports
     # it logs every refused call with a traceback, and what the CLI prints
     logging.getLogger("copilot").setLevel(logging.ERROR)
     host, _, port = target.rpartition(":")
     limit = timeout if timeout is not None else START_SECONDS
     if host and port.isdigit():
-        await _reachable(host, int(port), limit)
-        way = sdk.RuntimeConnection.for_uri(target, connection_token=token)
-        client, started = sdk.CopilotClient(connection=way), False
+        await reachable(host, int(port), limit)
+        way = copilot.RuntimeConnection.for_uri(target, connection_token=token)
+        client, started = copilot.CopilotClient(connection=way), False
     else:
         started = True
-        client = sdk.CopilotClient(
-            connection=sdk.RuntimeConnection.for_stdio(path=target, args=tuple(args)),
+        client = copilot.CopilotClient(
+            connection=copilot.RuntimeConnection.for_stdio(path=target, args=tuple(args)),
             env=None if env is None else dict(env),
             working_directory=cwd,
             github_token=github_token,
@@ -78,45 +77,9 @@ async def connect(
     except BaseException as error:
         await cli.kill()
         if isinstance(error, Exception):
-            raise _named(error, f"connecting to {target}", limit) from error
+            raise named(error, f"connecting to {target}", limit) from error
         raise
     return cli
-
-
-def _sdk() -> Any:
-    try:
-        import copilot
-    except ImportError as error:
-        raise NotConnected(
-            f"the Copilot SDK cannot be imported ({error}); pip install 'session-usage[live]'"
-        ) from None
-    if not hasattr(copilot, "RuntimeConnection"):
-        raise NotConnected("the module 'copilot' is not the Copilot SDK of version 1.0.27 or newer")
-    return copilot
-
-
-async def _reachable(host: str, port: int, limit: float) -> None:
-    """The SDK connects with a blocking call: only to what is there."""
-    try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), limit)
-    except (OSError, asyncio.TimeoutError) as error:
-        reason = getattr(error, "strerror", None) or "no answer"
-        raise NotConnected(f"no CLI listens at {host}:{port}: {reason}") from None
-    writer.close()
-
-
-def _named(error: Exception, doing: str, limit: float) -> Exception:
-    """The SDK's many errors as ours: one line, and what was being done."""
-    if isinstance(error, LiveError | SessionNotFound):
-        return error
-    if isinstance(error, asyncio.TimeoutError):
-        return NotConnected(f"{doing}: no answer in {limit:g} s")
-    reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-    if _MISSING.lower() in reason.lower():
-        return SessionNotFound(f"{doing}: {reason}")
-    if type(error).__name__ in _GONE or isinstance(error, OSError):
-        return NotConnected(f"{doing}: {reason}")
-    return LiveError(f"{doing}: {reason}")
 
 
 class Cli:
@@ -188,14 +151,14 @@ class Cli:
         name = str(params.get("sessionId"))
         if method == "session.destroy":
             if name not in self._sessions:
-                raise SessionNotFound(f"{_MISSING}: {name}")
+                raise SessionNotFound(f"{MISSING}: {name}")
             driven = self._driven.get(name)
             letting_go = driven.disconnect() if driven else self._raw("session.detach", params)
             await self._within(letting_go, method, timeout)
             self._forget(name)
             return {"success": True}
         if method.startswith("session.") and name != "None" and name not in self._sessions:
-            raise SessionNotFound(f"{_MISSING}: {name}")
+            raise SessionNotFound(f"{MISSING}: {name}")
         return await self._within(self._raw(method, params), method, timeout)
 
     def _raw(self, method: str, params: dict[str, Any]) -> Awaitable[Any]:
@@ -210,7 +173,7 @@ class Cli:
         try:
             return await asyncio.wait_for(answer, timeout)
         except Exception as error:
-            raise _named(error, doing, timeout) from error
+            raise named(error, doing, timeout) from error
 
     async def create(
         self,
@@ -262,8 +225,8 @@ class Cli:
             driven = await self._within(
                 open_session(
                     session_id=name,
-                    tools=self._tools(session),
-                    on_permission_request=_decider(session),
+                    tools=tools_of(session),
+                    on_permission_request=decider_of(session),
                     **options,
                 ),
                 f"session {name}",
@@ -275,31 +238,6 @@ class Cli:
         self._driven[name] = driven
         folder = driven.workspace_path
         session.workspace_path = str(folder) if folder else None
-
-    def _tools(self, session: CopilotSession) -> list[Any]:
-        from copilot.tools import Tool as SdkTool
-        from copilot.tools import ToolResult
-
-        async def run(call: Any) -> Any:
-            result = await session.call_tool(
-                call.tool_name,
-                {
-                    "sessionId": session.session_id,
-                    "toolCallId": call.tool_call_id,
-                    "toolName": call.tool_name,
-                    "arguments": call.arguments,
-                },
-            )
-            return ToolResult(
-                text_result_for_llm=str(result.get("textResultForLlm", "")),
-                result_type=result.get("resultType", "success"),
-                error=result.get("error"),
-            )
-
-        return [
-            SdkTool(tool.name, tool.description, run, tool.parameters)
-            for tool in session.tools.values()
-        ]
 
     async def follow(self, session_id: str) -> CopilotSession:
         """A session that this CLI has open, to watch it: nothing it asks is answered.
@@ -409,17 +347,3 @@ class Cli:
         self._gone()
         for name in tuple(self._sessions):
             self._forget(name)
-
-
-def _decider(session: CopilotSession) -> Callable[[Any, Any], Awaitable[Any]]:
-    async def decide(request: Any, invocation: Any) -> Any:
-        from copilot import rpc
-
-        decision = await session.decide(request.to_dict())
-        if decision["kind"] == "approved":
-            return rpc.PermissionDecisionApproveOnce()
-        if decision["kind"] == "denied-interactively-by-user":
-            return rpc.PermissionDecisionReject()
-        return rpc.PermissionDecisionUserNotAvailable()
-
-    return decide

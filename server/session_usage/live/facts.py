@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from session_usage.catalog import SessionEvent
 from session_usage.events import Counter
 from session_usage.jsonl import instant, mapping, whole
+from session_usage.kinds import SessionEvent
 from session_usage.money import nano
 from session_usage.providers.copilot_cli import AGENT
 

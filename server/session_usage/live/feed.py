@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Container, Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from session_usage.catalog import SessionEvent
 from session_usage.errors import LiveError, NotConnected, SessionUsageError
 from session_usage.events import Counter, Problem, Request
+from session_usage.kinds import SessionEvent
 from session_usage.live import facts
 from session_usage.live.clock import Cache, caches
-from session_usage.live.session import CopilotSession
 from session_usage.providers.copilot_cli import AGENT, Stream
+
+if TYPE_CHECKING:
+    from session_usage.live.cli import Cli
 
 BEAT_SECONDS = 5.0
 """How often the CLI is asked whether it is still there."""
@@ -26,19 +28,6 @@ FRESH_SECONDS = 60.0
 """How old quota and totals may get while the session works."""
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
-
-
-class Connection(Protocol):
-    """What a feed needs of ``cli.Cli``."""
-
-    closed: asyncio.Event
-
-    async def follow(self, session_id: str) -> CopilotSession: ...
-    async def foreground(self) -> str | None: ...
-    async def quota(self) -> dict[str, Any]: ...
-    async def metrics(self, session_id: str) -> dict[str, Any]: ...
-    async def ping(self, timeout: float = ...) -> None: ...
-    async def close(self) -> None: ...
 
 
 class LiveFeed:
@@ -53,7 +42,7 @@ class LiveFeed:
     def __init__(
         self,
         session_id: str | None,
-        connect: Callable[[], Awaitable[Connection]],
+        connect: Callable[[], Awaitable[Cli]],
         *,
         changed: Callable[[], object] = lambda: None,
         journal: str = "",
@@ -139,7 +128,7 @@ class LiveFeed:
             self.connected, self.problem = False, problem
             self._changed()
 
-    async def _watch(self, connection: Connection) -> None:
+    async def _watch(self, connection: Cli) -> None:
         name = self.session_id or await connection.foreground()
         unsubscribe = None
         if name is not None:
@@ -166,7 +155,7 @@ class LiveFeed:
             if unsubscribe:
                 unsubscribe()
 
-    async def _ask(self, connection: Connection) -> None:
+    async def _ask(self, connection: Cli) -> None:
         """Quota and totals; a CLI that does not know them is a CLI all the same."""
         self._asked, self._worked = self._clock(), False
         try:

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from session_usage.catalog import BadEvent, SessionEvent, read
 from session_usage.errors import ReadOnlySession, SessionNotFound
 from session_usage.jsonl import Scan, parse
+from session_usage.kinds import BadEvent, SessionEvent, read
 from session_usage.live.session import CopilotSession, Handler
 from session_usage.places import stamp
 
@@ -82,6 +82,7 @@ class LogSession(CopilotSession):
         self._task: asyncio.Task[None] | None = None
 
     def on(self, handler: Handler) -> Callable[[], None]:
+        """As in CopilotSession; what is appended from the first call on is an event."""
         if self._offset is None:
             self._offset = stamp(self.path)[0]
             self._inode = _inode(self.path)
@@ -96,14 +97,17 @@ class LogSession(CopilotSession):
         return unsubscribe
 
     async def send(self, options: Mapping[str, Any]) -> str:
+        """Raises ReadOnlySession."""
         raise _read_only()
 
     async def send_and_wait(
         self, options: Mapping[str, Any], timeout: float | None = None
     ) -> SessionEvent | None:
+        """Raises ReadOnlySession."""
         raise _read_only()
 
     async def abort(self) -> None:
+        """Raises ReadOnlySession."""
         raise _read_only()
 
     async def get_messages(self) -> list[SessionEvent]:

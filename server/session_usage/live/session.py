@@ -13,8 +13,8 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from session_usage.catalog import SessionEvent, read
 from session_usage.errors import LiveError, SessionFailed
+from session_usage.kinds import SessionEvent, read
 
 if TYPE_CHECKING:
     from session_usage.live.journal import LogSession

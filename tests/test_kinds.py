@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from session_usage import catalog
+from session_usage import kinds
 
 DATA = Path(__file__).parent / "data" / "live"
 ENVELOPE = {
@@ -20,17 +20,17 @@ GOLDEN = [json.loads(line) for line in (DATA / "one-of-each.jsonl").read_text().
 
 def test_every_type_of_the_sdk_is_known() -> None:
     assert len({event["type"] for event in GOLDEN}) == 158
-    assert {event["type"] for event in GOLDEN} <= set(catalog.types())
+    assert {event["type"] for event in GOLDEN} <= set(kinds.types())
 
 
 def test_every_type_recorded_from_a_cli_is_known() -> None:
     for path in DATA.rglob("events*.jsonl"):
         for line in path.read_text().splitlines():
-            assert catalog.read(json.loads(line)).kind is not catalog.UNKNOWN
+            assert kinds.read(json.loads(line)).kind is not kinds.UNKNOWN
 
 
 def test_table_is_sorted_and_each_row_says_where_it_lives() -> None:
-    rows = list(catalog.types().values())
+    rows = list(kinds.types().values())
     assert [row.name for row in rows] == sorted(row.name for row in rows)
     assert {row.persistence for row in rows} == {"persisted", "ephemeral", "either"}
 
@@ -51,12 +51,12 @@ def test_table_is_sorted_and_each_row_says_where_it_lives() -> None:
     ],
 )
 def test_rows(name: str, persistence: str, usage: str) -> None:
-    assert catalog.types()[name] == (name, persistence, usage)
+    assert kinds.types()[name] == (name, persistence, usage)
 
 
 @pytest.mark.parametrize("raw", GOLDEN, ids=lambda raw: raw["type"])
 def test_each_event_keeps_its_payload_whole(raw: dict) -> None:
-    event = catalog.read(raw, strict=True)
+    event = kinds.read(raw, strict=True)
     assert (event.type, event.data, event.id) == (raw["type"], raw["data"], raw["id"])
     assert event.raw is raw
     assert event.kind.name == raw["type"]
@@ -64,18 +64,18 @@ def test_each_event_keeps_its_payload_whole(raw: dict) -> None:
 
 def test_unknown_type_is_kept_with_its_raw_payload() -> None:
     raw = {**ENVELOPE, "type": "brand.new", "data": {"deep": [1, {"x": None}]}, "more": 1}
-    event = catalog.read(raw, strict=True)
-    assert event.kind is catalog.UNKNOWN
+    event = kinds.read(raw, strict=True)
+    assert event.kind is kinds.UNKNOWN
     assert (event.type, event.data, event.raw["more"]) == ("brand.new", raw["data"], 1)
 
 
 def test_envelope() -> None:
     raw = {**ENVELOPE, "type": "assistant.usage", "data": {}, "agentId": "a", "parentId": "p"}
-    event = catalog.read(raw)
+    event = kinds.read(raw)
     assert (event.at_ms, event.parent, event.agent) == (1_788_256_800_250, "p", "a")
     assert event.ephemeral, "ephemeral by its type"
-    assert catalog.read({"type": "abort", "ephemeral": True}).ephemeral, "ephemeral as it says"
-    assert not catalog.read({"type": "abort"}).ephemeral
+    assert kinds.read({"type": "abort", "ephemeral": True}).ephemeral, "ephemeral as it says"
+    assert not kinds.read({"type": "abort"}).ephemeral
 
 
 BROKEN = [
@@ -90,8 +90,8 @@ BROKEN = [
 
 @pytest.mark.parametrize("raw", BROKEN)
 def test_what_is_no_event_is_an_error(raw: object) -> None:
-    with pytest.raises(catalog.BadEvent):
-        catalog.read(raw)
+    with pytest.raises(kinds.BadEvent):
+        kinds.read(raw)
 
 
 @pytest.mark.parametrize(
@@ -100,13 +100,13 @@ def test_what_is_no_event_is_an_error(raw: object) -> None:
 )  # fmt: skip
 def test_bad_id_or_time_is_an_error_from_a_cli_and_none_in_a_journal(damage: dict) -> None:
     raw = {**ENVELOPE, "type": "session.idle", "data": {}, **damage}
-    with pytest.raises(catalog.BadEvent):
-        catalog.read(raw, strict=True)
-    event = catalog.read(raw)
+    with pytest.raises(kinds.BadEvent):
+        kinds.read(raw, strict=True)
+    event = kinds.read(raw)
     assert event.type == "session.idle"
     if "timestamp" in damage:
         assert event.at_ms is None
 
 
 def test_payload_of_another_shape_is_empty() -> None:
-    assert catalog.read({"type": "abort", "data": [1]}).data == {}
+    assert kinds.read({"type": "abort", "data": [1]}).data == {}
