@@ -13,7 +13,8 @@ mkdir -p "$cache"
 if [ ! -e "$cache/cli-$cli" ]; then
     command -v npm >/dev/null || { echo "live tests: there is no npm" >&2; exit 1; }
     rm -rf "$cache/cli"
-    npm install --prefix "$cache/cli" --no-audit --no-fund --silent "@github/copilot@$cli" || {
+    npm install --prefix "$cache/cli" --no-audit --no-fund --silent \
+        --fetch-retries=1 --fetch-retry-maxtimeout=2000 "@github/copilot@$cli" || {
         echo "live tests: npm cannot fetch @github/copilot@$cli" >&2
         exit 1
     }
