@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import argparse
 import gc
+import io
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from session_usage import __version__
 from session_usage.errors import NotFound, SessionUsageError, UsageError
 
+_SHOWN = 3
+_NOT_READ = ("missing", "unreadable", "locked")
+"""Problems of a source that could not be read at all."""
 EPILOG = """\
 exit codes: 0 done; 1 nothing of that name exists; 2 wrong usage, bad input or a bad file.
 Amounts: billed = the server's figure; priced = tokens x list price of the day (=);
@@ -25,33 +29,69 @@ estimated = something assumed (~); unknown = not in the logs (—). 1 credit = 0
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code. Errors are one line on stderr."""
     gc.disable()  # a command makes no cycles worth looking for; looking costs a tenth
-    options = parser().parse_args(argv)
-    if options.json:
-        options.format = "json"
-    if options.csv:
-        options.format = "csv"
+    _write_anything()
     try:
+        try:
+            return _run(parser().parse_args(argv))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        if options.json and options.csv:
+            raise UsageError("--json does not go with --csv; choose one")
+        if options.json or options.csv:
+            options.format = "json" if options.json else "csv"
         result: int = options.run(options) or 0
     except NotFound as error:
         return _fail(error, 1)
-    except (SessionUsageError, FileNotFoundError) as error:
+    except SessionUsageError as error:
         return _fail(error, 2)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output is gone
-        return 0
+        raise
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{named}{error.strerror or error}", 2)
     except KeyboardInterrupt:
         return 130
     return result
 
 
-def _fail(error: Exception, code: int) -> int:
+def _fail(error: object, code: int) -> int:
     print(f"session-usage: {error}", file=sys.stderr)
     return code
 
 
+def _write_anything() -> None:
+    """Files and pipes get UTF-8; what a terminal's encoding lacks is replaced, not fatal."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
+
+
+def _drop_output() -> None:
+    """The reader of our output is gone: the rest must not fail again at exit."""
+    import os
+
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors are one line that says where to look, not the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"session-usage: {message}; see `{self.prog} --help`\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line; global options are taken before and after the command."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="session-usage",
         description="What AI coding agents' sessions cost, exactly, from their local logs.",
         epilog=EPILOG,
@@ -101,8 +141,12 @@ def parser() -> argparse.ArgumentParser:
         "figure", nargs="?", default="total",
         help="total (default), model=…, subagent=…, skill=…, turn=… or request=…",
     )  # fmt: skip
-    prices = command("prices", _prices, "the price table in use")
-    prices.add_argument("model", nargs="?", help="only this model")
+    prices = command("prices", _prices_or_source, "the price table in use")
+    prices.add_argument(
+        "model", nargs="?",
+        help="only this model; or status: which table is in use; or refresh: download a newer one",
+    )  # fmt: skip
+    prices.add_argument("--url", help="where refresh finds the table (default: GitHub's docs)")
     prices.add_argument("--on", metavar="DAY", help="rates in force on that day")
     command("doctor", _doctor, "which logs exist, what is switched off, what cannot be read")
     command("demo", _demo, "a report of the bundled sample sessions")
@@ -186,8 +230,35 @@ def _must_exist(folder: str | None) -> None:
 
 def _price_table(options: argparse.Namespace) -> Any:
     from session_usage import pricing
+    from session_usage.places import here
 
-    return pricing.load(options.prices)
+    return pricing.load(options.prices, refreshed=here().prices())
+
+
+def _prices_or_source(options: argparse.Namespace) -> None:
+    if options.model in ("status", "refresh"):
+        _price_source(options)
+    else:
+        _prices(options)
+
+
+def _price_source(options: argparse.Namespace) -> None:
+    """The table in use, after a download where the user asked for one."""
+    from session_usage import refresh
+    from session_usage.places import here
+
+    where = here().prices()
+    if options.model == "refresh":
+        refresh.download(where, options.url or refresh.URL)
+    found = refresh.status(where)
+    if options.format == "json":
+        _json(found)
+    elif options.format == "csv":
+        _csv([found])
+    else:
+        for name, value in found.items():
+            if value is not None:
+                print(f"{name.replace('_', ' '):16} {value}")
 
 
 def _window(options: argparse.Namespace) -> tuple[int | None, int | None]:
@@ -208,18 +279,17 @@ def _window(options: argparse.Namespace) -> tuple[int | None, int | None]:
 
 
 def _system_zone() -> str:
-    """The IANA name of this machine's zone; UTC where it cannot be told."""
+    """The IANA name of this machine's zone; that of its hour where it has no name."""
     import os
+    from zoneinfo import ZoneInfo
 
-    name = os.environ.get("TZ", "").lstrip(":")
-    if name:
-        return name
+    name = os.environ.get("TZ", "").lstrip(":") or os.path.realpath("/etc/localtime")
+    name = name.rpartition("zoneinfo/")[2]
     try:
-        target = os.path.realpath("/etc/localtime")
-    except OSError:
-        return "UTC"
-    _, found, zone = target.partition("zoneinfo/")
-    return zone if found else "UTC"
+        return ZoneInfo(name).key
+    except (KeyError, ValueError, OSError):
+        hours = time.localtime().tm_gmtoff // 3600  # POSIX writes the sign of west
+        return f"Etc/GMT{-hours:+d}" if hours else "UTC"
 
 
 def _fold(options: argparse.Namespace, by: Iterable[str] = ()) -> Any:
@@ -249,21 +319,27 @@ def _watched(library: Any, sessions: Iterator[Any]) -> Iterator[Any]:
 def _console(stream: Any) -> Any:
     from rich.console import Console
 
-    return Console(file=stream)
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise
+
+    return Plain(file=stream)
 
 
 def _json(value: Any) -> None:
     try:
         from orjson import OPT_INDENT_2, dumps
-    except ImportError:
+
+        text = dumps(value, option=OPT_INDENT_2).decode()
+    except (ImportError, TypeError):
+        # not installed; or a file's name that is no text, an amount of more than 64 bits
         import json
 
-        print(json.dumps(value, indent=2, ensure_ascii=False))
-        return
-    sys.stdout.write(dumps(value, option=OPT_INDENT_2).decode() + "\n")
+        text = json.dumps(value, indent=2)
+    sys.stdout.write(text + "\n")
 
 
-def _latest(options: argparse.Namespace) -> None:
+def _latest(options: argparse.Namespace) -> int:
     from session_usage.errors import SessionNotFound
     from session_usage.sessions import chosen, listed
 
@@ -271,20 +347,19 @@ def _latest(options: argparse.Namespace) -> None:
     for item in chosen(listed(library), workspace=options.workspace):
         session = library.load(item.ref)
         if item.ref.sources or session.requests or session.unattributed:
-            _print_session(options, session)
-            return
+            return _print_session(options, session)
     where = f" in {options.workspace}" if options.workspace else ""
     raise SessionNotFound(f"no sessions{where}; `session-usage doctor` shows where they may be")
 
 
-def _show(options: argparse.Namespace) -> None:
+def _show(options: argparse.Namespace) -> int:
     from session_usage.sessions import find
 
     library = _library(options)
-    _print_session(options, library.load(find(library, options.session)))
+    return _print_session(options, library.load(find(library, options.session)))
 
 
-def _print_session(options: argparse.Namespace, session: Any) -> None:
+def _print_session(options: argparse.Namespace, session: Any) -> int:
     from session_usage.report import session_report
 
     report = session_report(session, _price_table(options), options.detail)
@@ -296,6 +371,16 @@ def _print_session(options: argparse.Namespace, session: Any) -> None:
         from session_usage import terminal
 
         terminal.session(_console(sys.stdout), report)
+    return _skipped(session.problems)
+
+
+def _skipped(problems: Iterable[Any]) -> int:
+    """2 and a line for each file that is not in what was printed; 0 when nothing is missing."""
+    code = 0
+    for problem in problems:
+        if problem.kind in _NOT_READ:
+            code = _fail(f"{problem.path}: {problem.text}", 2)
+    return code
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -330,6 +415,7 @@ def _cursor(text: str | None) -> int:
 
 
 def _listed_row(item: Any) -> dict[str, Any]:
+    from session_usage.projects import project_of
     from session_usage.report import iso
 
     meta = item.meta
@@ -338,7 +424,7 @@ def _listed_row(item: Any) -> dict[str, Any]:
         "id": item.ref.id,
         "title": meta.title,
         "workspace": meta.workspace,
-        "project": meta.project,
+        "project": project_of(meta.workspace, meta.project),
         "branch": meta.branch,
         "createdAt": iso(meta.created_ms),
         "updatedAt": iso(item.updated_ms or None),
@@ -346,7 +432,7 @@ def _listed_row(item: Any) -> dict[str, Any]:
     }
 
 
-def _batch(options: argparse.Namespace) -> None:
+def _batch(options: argparse.Namespace) -> int:
     from session_usage.report import Fold, session_report
     from session_usage.sessions import chosen, listed
 
@@ -357,9 +443,10 @@ def _batch(options: argparse.Namespace) -> None:
         : options.number
     ]
     fold = Fold(prices)
-    rows = []
+    rows, problems = [], []
     for item in items:
         session = library.load(item.ref, full=False)
+        problems += session.problems
         fold.add(session)
         rows.append(session_report(session, prices, "minimal"))
     if options.format == "json":
@@ -370,9 +457,10 @@ def _batch(options: argparse.Namespace) -> None:
         from session_usage import terminal
 
         terminal.batch(_console(sys.stdout), rows, fold.totals.wire())
+    return _skipped([*problems, *library.problems])
 
 
-def _report(options: argparse.Namespace) -> None:
+def _report(options: argparse.Namespace) -> int:
     from session_usage.report import NEEDS_FULL, problem_wire
 
     by = tuple(name.strip() for name in options.by.split(",")) if options.by else ()
@@ -383,7 +471,7 @@ def _report(options: argparse.Namespace) -> None:
         fold.add(session)
         problems += session.problems
     problems += library.problems
-    skipped = [p for p in problems if p.kind in ("missing", "unreadable", "locked")]
+    skipped = [p for p in problems if p.kind in _NOT_READ]
     report = {
         **fold.wire(),
         "skipped": [{"path": p.path, "reason": p.text} for p in skipped],
@@ -392,8 +480,7 @@ def _report(options: argparse.Namespace) -> None:
     if options.format == "json":
         _json(report)
     elif options.format == "csv":
-        rows = [{**row.pop("key"), **row} for row in report["rows"]]
-        _csv(rows or [report["totals"]])
+        _report_csv(report)
     else:
         from session_usage import terminal
 
@@ -401,6 +488,12 @@ def _report(options: argparse.Namespace) -> None:
         if not library.refs:
             print("No sessions found. `session-usage doctor` shows where they may be,")
             print("`session-usage demo` a report of sample sessions.")
+    return _skipped(skipped)
+
+
+def _report_csv(report: dict[str, Any]) -> None:
+    rows = [{**row.pop("key"), **row} for row in report["rows"]]
+    _csv(rows or [report["totals"]])
 
 
 def _explain(options: argparse.Namespace) -> None:
@@ -421,18 +514,23 @@ def _explain(options: argparse.Namespace) -> None:
 
 
 def _prices(options: argparse.Namespace) -> None:
+    from session_usage.explain import rate_wire
+
+    if options.on:
+        from session_usage import windows
+
+        windows.parse(f"{options.on}..{options.on}", 0)  # a day that exists
     rates = _price_table(options).rates(options.model, options.on)
     if not rates:
         raise NotFound(f"no price for {options.model!r}; `session-usage prices` lists all models")
-    rows = [rate._asdict() for rate in rates]
     if options.format == "json":
-        _json({"rates": rows})
+        _json({"rates": [rate_wire(rate) for rate in rates]})
     elif options.format == "csv":
-        _csv(rows)
+        _csv([rate_wire(rate) for rate in rates])
     else:
         from session_usage import terminal
 
-        terminal.prices(_console(sys.stdout), rows)
+        terminal.prices(_console(sys.stdout), [rate._asdict() for rate in rates])
 
 
 def _doctor(options: argparse.Namespace) -> None:
@@ -442,10 +540,20 @@ def _doctor(options: argparse.Namespace) -> None:
     found = examine(library)
     if options.format == "json":
         _json(found)
+    elif options.format == "csv":
+        _csv([_doctor_row(agent) for agent in found["agents"]])
     else:
         from session_usage import terminal
 
         terminal.doctor(_console(sys.stdout), found)
+
+
+def _doctor_row(agent: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **agent,
+        "sources": [f"{kind}={count}" for kind, count in agent["sources"].items()],
+        "off": [switch["setting"] for switch in agent["off"]],
+    }
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -469,8 +577,8 @@ def _demo(options: argparse.Namespace) -> None:
     for session in sessions:
         fold.add(session)
     report = {**fold.wire(), "skipped": [], "problems": []}
-    if options.format == "json":
-        _json(report)
+    if options.format != "table":
+        _json(report) if options.format == "json" else _report_csv(report)
         return
     out = _console(sys.stdout)
     out.print("[bold]These are bundled sample sessions, not yours.[/bold]")
@@ -479,8 +587,10 @@ def _demo(options: argparse.Namespace) -> None:
     )
     terminal.report(out, report, by)
     dearest = max(sessions, key=lambda session: sum(r.nano_aiu or 0 for r in session.requests))
-    out.print("\n[bold]Why this number?[/bold] The dearest of them, call by call:\n")
-    terminal.explain(out, explain(dearest, _price_table(options)))
+    out.print(f"\n[bold]Why this number?[/bold] The first {_SHOWN} calls of the dearest one:\n")
+    chain = explain(dearest, _price_table(options))
+    chain["parts"] = chain["parts"][:_SHOWN]
+    terminal.explain(out, chain)
     out.print("\nYours: session-usage report, latest, list, show ID, explain ID, doctor")
 
 

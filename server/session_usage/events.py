@@ -99,6 +99,21 @@ class Request(NamedTuple):
     """A second key under which another source may know the same call."""
 
 
+def oddity(request: Request, figure: Any) -> str | None:
+    """What of a call cannot be (RULES R7, R15), to go on after "a call "; None: nothing.
+
+    ``figure`` is its amount as the log has it.
+    """
+    if figure is not None and request.nano_aiu is None:
+        return "has an amount that is no number"
+    prompt = request.input_tokens
+    if prompt is not None:
+        cached = (request.cache_read_tokens or 0) + (request.cache_write_tokens or 0)
+        if cached > prompt:
+            return "has more cached tokens than its prompt"
+    return None
+
+
 class Counter(NamedTuple):
     """A cumulative figure an agent writes: used to check and to fill, never added (RULES R4)."""
 

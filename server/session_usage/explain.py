@@ -8,6 +8,7 @@ from typing import Any
 from session_usage.errors import UsageError
 from session_usage.events import BILLED, ESTIMATED, FREE, PRICED, Counter
 from session_usage.pricing import Prices, Quote
+from session_usage.rates import Rate
 from session_usage.reconcile import Session
 from session_usage.report import Amount, Usage, amounts, iso, moment
 from session_usage.usage import Tally
@@ -82,7 +83,7 @@ def _part(amount: Amount, lines: dict[tuple[str, int], int]) -> dict[str, Any]:
         "basis": quote.basis,
         "billing": quote.billing,
         "rule": rule(quote, remainder),
-        "rate": _rate(quote),
+        "rate": None if quote.rate is None else rate_wire(quote.rate),
         "assumptions": list(quote.assumptions),
         "source": usage.source,
         "path": usage.path,
@@ -101,10 +102,8 @@ def rule(quote: Quote, remainder: bool = False) -> str:
     return text
 
 
-def _rate(quote: Quote) -> dict[str, Any] | None:
-    rate = quote.rate
-    if rate is None:
-        return None
+def rate_wire(rate: Rate) -> dict[str, Any]:
+    """A row of a price card as JSON fields."""
     return {
         "model": rate.model,
         "provider": rate.provider,

@@ -91,6 +91,49 @@ def load(folder: str) -> Card:
     return card("folder", folder, None, [rate for group in rates.values() for rate in group])
 
 
+def published(folder: str, day: str, source: str) -> list[Rate]:
+    """The rows of ``models-and-pricing.yml`` in ``folder`` as those of one ``day`` (ISO).
+
+    Stricter than ``load``: BadPriceFile for an empty table and for a row without a readable
+    input or output price; other prices that are none are unknown, not 0.
+    """
+    rows, _ = _read(folder)
+    if not rows:
+        raise BadPriceFile(f"{source}: the table is empty")
+    result = []
+    for number, row in enumerate(rows, 1):
+        try:
+            result.append(_published(row, day, source))
+        except ValueError as error:
+            raise BadPriceFile(f"{source}: row {number}: {error}") from None
+    return result
+
+
+def _published(row: dict[str, Any], day: str, source: str) -> Rate:
+    def optional(name: str) -> int | None:
+        try:
+            return money.rate(str(row.get(name)))
+        except ValueError:
+            return None
+
+    model, tier = tables.split(str(row["model"]), "")
+    return Rate(
+        model,
+        str(row.get("provider") or ""),
+        tier,
+        *_limits(row),
+        money.rate(str(row.get("input"))),
+        optional("cached_input"),
+        optional("cache_write"),
+        None,
+        money.rate(str(row.get("output"))),
+        day,
+        day,
+        source,
+        day,
+    )
+
+
 def _by_model(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:

@@ -22,19 +22,46 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-try:
-    from orjson import loads as _loads
-except ImportError:  # the bundled server runs without compiled packages
-    from json import loads as _loads  # type: ignore[assignment]
-
-CHUNK = 1 << 18
+CHUNK = 1 << 17
 """Bytes per read; one chunk stays in the processor's cache while it is searched."""
 LINE_LIMIT = 8 << 20
 """Lines longer than this are cut down while they are read."""
 TEXT_LIMIT = 1 << 12
 """What is kept of one JSON text in a line over ``LINE_LIMIT``."""
 
-_QUOTE_OR_ESCAPE = re.compile(rb'["\\]')
+_QUOTE, _BACKSLASH = b'"\\'
+_TEXT = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
+_CHARACTERS = re.compile(
+    rb"(?:[^\\\x80-\xff]+|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+    rb"|\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4}|\\[^u])*",
+    re.DOTALL,
+)
+"""Whole characters of a JSON text, pairs of surrogates included."""
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+def _plain_loads(data: bytes) -> Any:
+    """As strict as orjson: no NaN, no half characters."""
+    import json
+
+    text = str(data, "utf-8")
+    if "\\u" in text and any(found["half"] for found in _ESCAPE.finditer(text)):
+        raise ValueError("half a pair of surrogates")
+    return json.loads(text, parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+try:
+    from orjson import loads as _loads
+except ImportError:  # the bundled server runs without compiled packages
+    _loads = _plain_loads  # type: ignore[assignment]
 
 
 class Line:
@@ -118,7 +145,7 @@ class Scan:
                 last = buffer.rfind(b"\n", kept, end)
                 if last < 0 and end > LINE_LIMIT:
                     giant, rest, length = _shorten(file, bytes(buffer[:end]))
-                    if self._wanted(giant, base):
+                    if self._wanted(giant, base) and (rest is not None or _is_whole(giant)):
                         yield base, bytearray(giant), 0, len(giant), rest is not None
                     if rest is None:  # the file ends inside this line
                         return
@@ -235,9 +262,8 @@ def _shorten(file: Any, head: bytes) -> tuple[bytes, bytes | None, int]:
     file), and the length of the real line with its newline.
     """
     out = bytearray()
-    in_text = False
-    text_length = 0
-    escaped = False
+    text_at = -1  # where the text we are in begins in ``out``; -1 between texts
+    escaped = False  # the bytes before ended with a backslash
     length = 0
     chunk = head
     while chunk:
@@ -245,36 +271,43 @@ def _shorten(file: Any, head: bytes) -> tuple[bytes, bytes | None, int]:
         part = chunk if newline < 0 else chunk[:newline]
         at = 0
         while at < len(part):
-            if escaped:
-                escaped = False
-                if text_length < TEXT_LIMIT:
-                    out += b"\\" + part[at : at + 1]
-                text_length += 2
-                at += 1
-                continue
-            match = _QUOTE_OR_ESCAPE.search(part, at)
-            stop = match.start() if match else len(part)
-            if in_text:
-                room = TEXT_LIMIT - text_length
-                if room > 0:
-                    out += part[at : min(stop, at + room)]
-                text_length += stop - at
-            else:
+            if text_at < 0:
+                quote = part.find(b'"', at)
+                stop = len(part) if quote < 0 else quote + 1
                 out += part[at:stop]
+                at = stop
+                if quote >= 0:
+                    text_at = len(out)
+                continue
+            stop = at + 1 if escaped else _text_end(part, at, at + CHUNK)
+            escaped = stop == at and part[at] == _BACKSLASH
+            stop += escaped
+            # one byte more than the limit tells that the text was longer
+            out += part[at : min(stop, at + max(0, text_at + TEXT_LIMIT + 1 - len(out)))]
             at = stop
-            if match:
-                if part[at] == 0x5C:
-                    escaped = True
-                else:
-                    in_text = not in_text
-                    text_length = 0
-                    out += b'"'
+            if not escaped and at < len(part) and part[at] == _QUOTE:
+                if len(out) - text_at > TEXT_LIMIT:
+                    del out[_cut(out, text_at) :]
+                out += b'"'
+                text_at = -1
                 at += 1
         if newline >= 0:
             return bytes(out), chunk[newline + 1 :], length + newline + 1
         length += len(chunk)
         chunk = file.read(CHUNK)
     return bytes(out), None, length
+
+
+def _text_end(part: bytes, at: int, limit: int) -> int:
+    """Where the text that ``at`` is in ends, or its last whole escape before ``limit``."""
+    match = _TEXT.match(part, at, limit)
+    return match.end() if match else at
+
+
+def _cut(out: bytearray, text_at: int) -> int:
+    """The last place within ``TEXT_LIMIT`` that is between two characters."""
+    match = _CHARACTERS.match(out, text_at, text_at + TEXT_LIMIT)
+    return match.end() if match else text_at
 
 
 def _constant(_: str) -> None:
@@ -311,6 +344,9 @@ def _rescue(data: bytes | bytearray) -> tuple[Any, str | None]:
     except UnicodeDecodeError:
         text = data.decode("utf-8", "replace")
         reason = "not UTF-8"
+    if "\\ud" in text or "\\uD" in text:
+        # half a pair of surrogates: a text that was cut inside a character, no text to print
+        text = _ESCAPE.sub(lambda found: "\\ufffd" if found["half"] else found[0], text)
     try:
         value = json.loads(text, strict=False, parse_constant=_constant)
     except (ValueError, RecursionError):
@@ -338,20 +374,24 @@ def _has_doubled_keys(data: bytes | bytearray) -> bool:
     return doubled
 
 
+_BEYOND = 10**18
+
+
 def whole(value: Any) -> int | None:
     """A logged count as an integer: None for anything that is no finite, non-negative number.
 
     Whole floats (``3.0``) and fractions are accepted (RULES R7), fractions are rounded half
-    up; numeric texts too, because some versions of the agents quote their numbers.
+    up; numeric texts too, because some versions of the agents quote their numbers. Nothing
+    an agent counts has more than 18 digits, which SQLite and JSON readers can hold.
     """
     kind = value.__class__
     if kind is int:
-        return value if value >= 0 else None
+        return value if 0 <= value < _BEYOND else None
     if value is None:
         return None
     if kind is float:
-        return int(value + 0.5) if 0 <= value < 1e18 else None
-    if kind is str and value.isascii() and value.isdigit():
+        return int(value + 0.5) if 0 <= value < _BEYOND else None
+    if kind is str and len(value) <= 18 and value.isascii() and value.isdigit():
         return int(value)
     return None
 
@@ -387,6 +427,8 @@ def instant(value: Any) -> int | None:
     year, month, day, hour, minute, second = map(int, match.group(1, 2, 3, 4, 5, 6))
     if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61):
         return None
+    if day > 28 and day > _days(year, month):
+        return None
     # days since 1970-01-01 of a proleptic Gregorian date, counted in years from March
     shifted = year - (month < 3)
     months = (month + 9) % 12
@@ -402,6 +444,12 @@ def instant(value: Any) -> int | None:
             _minutes.clear()
         _minutes[value[:16]] = (total - second) * 1000
     return total * 1000 + int(fraction)
+
+
+def _days(year: int, month: int) -> int:
+    if month == 2:
+        return 29 if year % 4 == 0 and (year % 100 or year % 400 == 0) else 28
+    return 30 + (month + month // 8) % 2
 
 
 _minutes: dict[str, int] = {}

@@ -55,7 +55,7 @@ def rate(text: str) -> int:
 
 
 def usd(amount: int | None) -> float | None:
-    """Nano-AIU as USD, for display and JSON (floats hold 15 digits: enough for 90,000 USD)."""
+    """Nano-AIU as USD, for display and JSON (a float tells all up to 45,000 USD apart)."""
     return None if amount is None else amount / NANO_PER_USD
 
 

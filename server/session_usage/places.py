@@ -81,7 +81,7 @@ class Places(NamedTuple):
     def configured(self, variable: str, *default: str) -> str:
         """The folder an environment variable names, else ``default`` below the home folder."""
         value = self.env.get(variable, "")
-        if value.startswith("~"):
+        if value == "~" or value.startswith(("~/", "~\\")):
             value = self.join(self.home, value[1:].lstrip("/\\"))
         return value or self.join(self.home, *default)
 
@@ -106,8 +106,9 @@ class Places(NamedTuple):
         """Every place where a VS Code user-data folder may be, existing or not, no two alike."""
         seen: set[str] = set()
         for folder in self._vscode():
-            if folder not in seen:
-                seen.add(folder)
+            name = ntpath.normcase(folder) if self.platform == "win32" else folder
+            if name not in seen:
+                seen.add(name)
                 yield folder
 
     def _vscode(self) -> Iterator[str]:
@@ -115,13 +116,13 @@ class Places(NamedTuple):
         portable = self.env.get("VSCODE_PORTABLE")
         if portable:
             yield self.join(portable, "user-data")
-        bases = [self.env.get("VSCODE_APPDATA") or self.app_data()]
-        for base in bases:
-            for product in VSCODE_PRODUCTS:
-                yield self.join(base, product)
+        base = self.env.get("VSCODE_APPDATA") or self.app_data()
+        for product in VSCODE_PRODUCTS:
+            yield self.join(base, product)
         if self.platform == "linux":
             for package, product in VSCODE_FLATPAKS.items():
                 yield self.join(self.home, ".var/app", package, "config", product)
+        if self.platform != "win32":
             yield self.join(self.xdg("XDG_DATA_HOME", ".local", "share"), "code-server")
         for server in VSCODE_SERVERS:
             yield self.join(self.home, server)
@@ -143,8 +144,12 @@ class Places(NamedTuple):
             return self.join(self.home, "Library", "Application Support", "session-usage")
         return self.join(self.xdg("XDG_STATE_HOME", ".local", "state"), "session-usage")
 
+    def prices(self) -> str:
+        """Where price tables are kept that the user had downloaded."""
+        return self.join(self.state(), "prices")
 
-OWN_VARIABLES = frozenset({"SESSION_USAGE_HOME", "WSL_DISTRO_NAME"})
+
+OWN_VARIABLES = frozenset({"SESSION_USAGE_HOME"})
 """What is still honoured when the caller names another home folder."""
 
 
@@ -161,8 +166,7 @@ def here(
     """
     environment = dict(os.environ if env is None else env)
     if home is not None:
-        kept = OWN_VARIABLES - {"WSL_DISTRO_NAME"}
-        environment = {name: environment[name] for name in kept if name in environment}
+        environment = {name: environment[name] for name in OWN_VARIABLES & environment.keys()}
     return Places(
         home=os.path.abspath(home) if home is not None else os.path.expanduser("~"),
         env=environment,

@@ -66,18 +66,22 @@ class Prices:
         guess: bool = False,
         local: Card | None = None,
         shipped: str = tables.COMPILED,
+        refreshed: str | None = None,
     ) -> None:
         self._named = named
         self._replaced = replaced
         self._guess = guess
         self._local = local
         self._shipped = shipped
+        self._refreshed = refreshed
         self._known: dict[tuple[Any, ...], _Match | None] = {}
 
     def with_models(self, models: Any, path: str = "models.json") -> Prices:
         """These prices and, for what the card lacks on a day, those of a ``models.json``."""
         local = tables.models_card(models, path)
-        return Prices(self._named, self._replaced, self._guess, local, self._shipped)
+        return Prices(
+            self._named, self._replaced, self._guess, local, self._shipped, self._refreshed
+        )
 
     def quote(self, usage: Request | Counter, calls: int | None = None) -> Quote:
         """The amount of a request, or of a counter over ``calls`` requests (0: unknown how many).
@@ -210,7 +214,7 @@ class Prices:
 
     def _copilot(self) -> tuple[Card, ...]:
         # a named folder stands in place of Copilot's card
-        return () if self._replaced else (tables.bundle(self._shipped).copilot,)
+        return () if self._replaced else (tables.copilot(self._shipped, self._refreshed),)
 
     def _vendors(self) -> tuple[Card, ...]:
         vendors = None if self._guess else tables.bundle(self._shipped).vendors
@@ -275,10 +279,16 @@ class Prices:
 
 
 def load(
-    user_file: str | None = None, ref_dir: str | None = None, fallback: str | None = None
+    user_file: str | None = None,
+    ref_dir: str | None = None,
+    fallback: str | None = None,
+    refreshed: str | None = None,
 ) -> Prices:
     """The shipped prices, a user's price file before them, or a price folder in place of
     Copilot's card.
+
+    ``refreshed`` is the folder into which newer cards are downloaded on request
+    (``Places.prices``): their rows are Copilot's from the day of the download on.
 
     ``fallback="default"`` is for compatibility only: a guessed rate for unknown models, and
     the older rules of counting for VS Code. FileNotFoundError for a missing file, BadPriceFile
@@ -292,17 +302,18 @@ def load(
         named.append(tables.user_card(user_file))
     if ref_dir is not None:
         named.append(folder.load(ref_dir))
-    return Prices(tuple(named), ref_dir is not None, fallback == "default")
+    guess = fallback == "default"
+    return Prices(tuple(named), ref_dir is not None, guess, refreshed=refreshed)
 
 
-def table(ref_dir: str | None = None) -> dict[str, Any]:
+def table(ref_dir: str | None = None, refreshed: str | None = None) -> dict[str, Any]:
     """The price folder's, or our own newest, prices of Copilot in USD per million tokens.
 
-    ``{"_note", "_source", "models": {name: [tier, ...]}}``, see ``load`` for the errors.
+    ``{"_note", "_source", "models": {name: [tier, ...]}}``, see ``load`` for arguments and errors.
     """
     if ref_dir is not None:
         return folder.table(ref_dir)
-    card = tables.bundle().copilot
+    card = tables.copilot(folder=refreshed)
     models: dict[str, list[dict[str, Any]]] = {}
     for rows in card.groups():
         for band in rates.in_force(rows, card.checked):

@@ -171,6 +171,39 @@ def on(rates: list[Rate], day: str | None) -> tuple[Rate | None, str | None]:
     return now, None
 
 
+def extended(before: Card, rates: Iterable[Rate], day: str, source: str) -> Card:
+    """``before`` as it reads after its publisher's table was seen again, with ``rates``, on a day.
+
+    A row that is still there as it was is seen longer; one that differs or is new begins on
+    ``day``; what is no longer there ends where it was last seen (RULES R9). A day that
+    ``before`` already covers changes nothing.
+    """
+    if before.checked is not None and day <= before.checked:
+        return before
+    rows = [rate for group in before.groups() for rate in group]
+    now = {_place(rate): rate for rate in rates}
+    result = []
+    for rate in rows:
+        seen = now.get(_place(rate))
+        current = rate.last_seen is None or rate.last_seen == before.checked
+        if seen is not None and current and _prices(seen) == _prices(rate):
+            del now[_place(rate)]
+            rate = rate._replace(last_seen=day)
+        elif current and rate.last_seen is None:
+            rate = rate._replace(last_seen=before.checked)
+        result.append(rate)
+    result += (rate._replace(first_seen=day, last_seen=day) for rate in now.values())
+    return card(before.name, source, day, result)
+
+
+def _place(rate: Rate) -> tuple[Any, ...]:
+    return key(rate.model), rate.tier, rate.low, rate.high
+
+
+def _prices(rate: Rate) -> tuple[Any, ...]:
+    return rate.input, rate.cache_read, rate.cache_write, rate.output
+
+
 class Band(NamedTuple):
     """The row for prompts of ``low`` tokens and more, on some day."""
 

@@ -33,6 +33,7 @@ TOKENS = (
 )
 _BY_FIGURES = ("database", "host-usage", "debug-log", "span")
 """Sources that may describe a call of another source without sharing a key, best first."""
+_NOT_IN_PANEL = ("title", "categorization")
 _NOT_IN_TURNS = frozenset({"background", "compaction"})
 _SLACK_MS = 5_000
 _NEAR_MS = 30_000
@@ -65,11 +66,15 @@ class Session(NamedTuple):
 def better(one: Request, other: Request) -> Request:
     """Two lines about one call: the more complete one, its gaps filled from the other."""
     first, second = one, other
-    if (one.copied, one.weak, -(one.output_tokens or 0)) > (
-        other.copied, other.weak, -(other.output_tokens or 0),
-    ):  # fmt: skip
+    if _merit(one) > _merit(other):
         first, second = other, one
     return _filled(first, second)
+
+
+def _merit(request: Request) -> tuple[bool, bool, int, bool]:
+    """Less is better. That a call went wrong is often known from its last line only."""
+    ok = request.status == "ok"
+    return request.copied, request.weak, -(request.output_tokens or 0), ok
 
 
 def _filled(first: Request, second: Request) -> Request:
@@ -96,23 +101,7 @@ def reconcile(
 
     ``full=False`` leaves out what no total needs: the order and each source's own total.
     """
-    strong: dict[str, Request] = {}
-    twice: list[Request] = []
-    foreign: dict[str, Request] = {}
-    messages: dict[str, Request] = {}
-    others: list[Event] = []
-    for event in events:
-        if type(event) is not Request:
-            others.append(event)
-        elif event.session != session:
-            foreign[event.key] = event
-        elif event.weak:
-            messages[event.key] = event
-        else:
-            known = strong.setdefault(event.key, event)
-            if known is not event:
-                twice.append(event)
-                strong[event.key] = better(known, event)
+    strong, twice, foreign, messages, others = _sorted_out(session, events)
     counters: dict[str, Counter] = {}
     metas: list[Meta] = []
     tools: dict[str, ToolCall] = {}
@@ -148,6 +137,7 @@ def reconcile(
             problems[_unsure(agent, session, shutdowns.path)] = None
         if left and len(left) > covered:
             problems[_gap(agent, session, left, covered)] = None
+    requests = _one_payer(requests)
     names = dict(meta.names)
     if names:
         requests = [_named(r, names) if r.subagent else r for r in requests]
@@ -166,6 +156,37 @@ def reconcile(
         if full
         else (),
     )
+
+
+_Calls = dict[str, Request]
+
+
+def _sorted_out(
+    session: str | None, events: Iterable[Event]
+) -> tuple[_Calls, list[Request], _Calls, _Calls, list[Event]]:
+    """(own calls by key, further lines about them, calls of others, messages, the rest)."""
+    calls: list[Request] = []
+    others: list[Event] = []
+    for event in events:
+        (calls if event.__class__ is Request else others).append(event)  # type: ignore[arg-type]
+    strong = {call.key: call for call in calls if call.session == session and not call.weak}
+    if len(strong) == len(calls):  # the common case: one line a call, and nothing else
+        return strong, [], {}, {}, others
+    strong = {}
+    twice: list[Request] = []
+    foreign: _Calls = {}
+    messages: _Calls = {}
+    for call in calls:
+        if call.session != session:
+            foreign[call.key] = call
+        elif call.weak:
+            messages[call.key] = call
+        else:
+            known = strong.setdefault(call.key, call)
+            if known is not call:
+                twice.append(call)
+                strong[call.key] = better(known, call)
+    return strong, twice, foreign, messages, others
 
 
 def _order(request: Request) -> tuple[int, str]:
@@ -225,6 +246,13 @@ def _named(request: Request, names: dict[str, str]) -> Request:
     if path == request.subagent:
         return request
     return Request._make((*request[:_SUBAGENT], path, *request[_SUBAGENT + 1 :]))
+
+
+def _one_payer(requests: list[Request]) -> list[Request]:
+    """Failed calls do not say whose key they used: the user's, where all others did."""
+    if {r.billing for r in requests if r.output_tokens is not None} != {BYOK}:
+        return requests
+    return [r if r.output_tokens is not None else r._replace(billing=BYOK) for r in requests]
 
 
 _SUBAGENT = Request._fields.index("subagent")
@@ -326,7 +354,9 @@ class _Shutdowns:
         for counter in counters:
             if counter.scope in ("session", "agent"):
                 groups.setdefault(f"{counter.path}:{counter.group}", []).append(counter)
-        self.groups = sorted(groups.values(), key=lambda group: group[0].at_ms or 0)
+        # the same run's totals in a second copy of the log are no second run
+        unique = {_run(group): group for group in reversed(groups.values())}
+        self.groups = sorted(unique.values(), key=lambda group: group[0].at_ms or 0)
         self.unsure = False
         self.path = self.groups[0][0].path if self.groups else ""
         self.epochs = self._epochs()
@@ -405,6 +435,14 @@ class _Shutdowns:
         return [row for row in rows if row.requests or row.input_tokens or row.nano_aiu]
 
 
+def _run(group: list[Counter]) -> frozenset[Counter]:
+    """What makes the totals of a run this run's, wherever they are written."""
+    return frozenset(
+        row._replace(key="", group="", offset=0, path=row.path if row.at_ms is None else "")
+        for row in group
+    )
+
+
 def _per_model(group: list[Counter]) -> dict[str, Counter]:
     return {row.model: row for row in group if row.scope == "session" and row.model is not None}
 
@@ -476,7 +514,7 @@ def _leftover(
     result: dict[str, Request] = {}
     covered = 0
     for message in sorted(weak, key=lambda message: message.started_ms or 0):
-        if message.link in keys or message.key in result:
+        if message.link in keys or message.key in keys or message.key in result:
             continue
         known = message.output_tokens
         twin = _nearest(message, anything if known is None else pool.get(known, []), taken)
@@ -598,6 +636,8 @@ def _source_totals(
     rows = list(counters)
     for source in dict.fromkeys(row.source for row in rows):
         of = [row for row in rows if row.source == source and row.scope != "agent"]
+        if not of:
+            continue
         if of[0].scope == "turn":
             amounts = [row.nano_aiu for row in of if row.nano_aiu is not None]
             yield SourceTotal(source, None, sum(amounts) if amounts else None)
@@ -626,8 +666,9 @@ def _as_vscode_shows(
         yield SourceTotal("vscode session cost", None, max(turns, running))
     panel: dict[str, Request] = {}
     for request in strong.values():
+        child = request.subagent_id
         if request.source == "debug-log" and (
-            request.subagent_id is None or request.subagent_id in names
+            child is None or names.get(child, "title") not in _NOT_IN_PANEL
         ):
             panel.setdefault(request.link or request.key, request)
     if panel:

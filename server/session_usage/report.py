@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from session_usage.errors import UsageError
 from session_usage.events import COPILOT, FREE, UNKNOWN, Counter, Problem, Request
 from session_usage.pricing import Prices, Quote
+from session_usage.projects import project_of
 from session_usage.reconcile import Session
 from session_usage.usage import Tally, hit_rate
 
@@ -41,6 +42,10 @@ NEEDS_FULL = frozenset({"skill", "tool", "turn"})
 
 Usage = Request | Counter
 
+_DAY = 86_400
+_CALENDAR_END = 253_402_300_800
+"""Seconds from 1970 to the year 10000, which no date on the wire can name."""
+
 
 class Amount(NamedTuple):
     """One request or remainder with what it costs."""
@@ -63,17 +68,22 @@ class Zone:
                 raise UsageError(
                     f"unknown time zone {name!r}; write an IANA name such as Europe/Berlin"
                 ) from None
-        self._hours: dict[int, str] = {}
+        self._hours: dict[int, str | None] = {}
 
-    def hour(self, at_ms: int) -> str:
-        """``2026-11-20T10`` of an instant. No zone changes its offset within 15 minutes."""
+    def hour(self, at_ms: int) -> str | None:
+        """``2026-11-20T10`` of an instant; None for one that no calendar has.
+
+        No zone changes its offset within 15 minutes.
+        """
         quarter = at_ms // 900_000
         known = self._hours.get(quarter)
         if known is None:
             known = self._hours[quarter] = self._hour(quarter * 900)
         return known
 
-    def _hour(self, seconds: int) -> str:
+    def _hour(self, seconds: int) -> str | None:
+        if not 0 <= seconds < _CALENDAR_END - _DAY:  # a day less: it may be later in the zone
+            return None
         if self._zone is None:
             return time.strftime("%Y-%m-%dT%H", time.localtime(seconds))
         from datetime import datetime
@@ -207,7 +217,9 @@ class Fold:
         if name == "subagent":
             return "/".join(usage.subagent) or "main"
         if name == "workspace":
-            return getattr(usage, "cwd", None) or session.meta.project or session.meta.workspace
+            return project_of(
+                getattr(usage, "cwd", None) or session.meta.workspace, session.meta.project
+            )
         if name == "branch":
             return getattr(usage, "branch", None) or session.meta.branch
         if name == "basis":
@@ -277,7 +289,7 @@ def session_report(session: Session, prices: Prices, detail: str = "compact") ->
         "id": session.id,
         "title": meta.title,
         "workspace": meta.workspace,
-        "project": meta.project,
+        "project": project_of(meta.workspace, meta.project),
         "branch": meta.branch,
         "version": meta.version,
         "createdAt": iso(meta.created_ms or begin),
@@ -437,11 +449,8 @@ def active(session: Session) -> int | None:
 
 
 def iso(at_ms: int | None) -> str | None:
-    """Epoch milliseconds as ISO-8601 UTC with milliseconds; None stays None."""
-    if at_ms is None:
+    """Epoch milliseconds as ISO-8601 UTC with milliseconds; None for None and beyond 1970-9999."""
+    if at_ms is None or not 0 <= at_ms < _CALENDAR_END * 1000:
         return None
-    try:
-        whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_ms // 1000))
-    except (OverflowError, ValueError, OSError):
-        return None
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_ms // 1000))
     return f"{whole}.{at_ms % 1000:03d}Z"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from session_usage.errors import BadPattern, SessionNotFound, UsageError
 from session_usage.events import Counter, Cursor, Event, Meta, Problem, Request, Source
 from session_usage.places import Places
+from session_usage.projects import project_of
 from session_usage.providers import ALIASES, Provider, agents, provider_for
 from session_usage.reconcile import Session, merged, reconcile
 
@@ -265,7 +266,8 @@ def _pattern(pattern: str | None) -> Callable[[str], object] | None:
 
 def _in_workspace(meta: Meta, wanted: str) -> bool:
     folded = wanted.casefold().rstrip("/\\")
-    return any(folded in name.casefold() for name in (meta.workspace, meta.project) if name)
+    names = (meta.workspace, meta.project, project_of(meta.workspace, meta.project))
+    return any(folded in name.casefold() for name in names if name)
 
 
 def find(library: Library, name: str) -> SessionRef:
@@ -305,4 +307,17 @@ def _at_path(library: Library, name: str) -> SessionRef:
         sources = tuple(provider.at(path))
         if sources:
             return SessionRef(provider.agent, sources[0].session or "", sources)
-    raise UsageError(f"no session of a known agent at {name}")
+    raise UsageError(
+        f"no session of a known agent at {name}{_unreadable(path)}; name its folder or main log"
+    )
+
+
+def _unreadable(path: str) -> str:
+    """Why this file tells nothing at all; empty for a folder and for what can be read."""
+    try:
+        if os.path.isfile(path):
+            with open(path, "rb", buffering=0) as file:
+                file.read(1)
+    except OSError as error:
+        return f" ({error.strerror})"
+    return ""

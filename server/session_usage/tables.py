@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from . import money
 from .errors import BadPriceFile
-from .rates import MARKS, Card, Rate, card, key
+from .rates import MARKS, Card, Rate, card, extended, key
 
 DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 COMPILED = os.path.join(DATA, "prices.json")
@@ -199,6 +199,80 @@ def bundle(path: str = COMPILED) -> Bundle:
 def _bundle(document: dict[str, Any]) -> Bundle:
     cards = {row[0]: Card(*row) for row in document["cards"]}
     return Bundle(cards["copilot"], cards.get("vendors"), [Plan(*row) for row in document["plans"]])
+
+
+class Refreshed(NamedTuple):
+    """Copilot's card as it was downloaded after this program was made (see ``refresh``)."""
+
+    source: str
+    days: list[tuple[str, list[Rate]]]
+    """The table as seen on each day, oldest first."""
+
+
+def refreshed_path(folder: str) -> str:
+    """The one file in our own price folder that holds all downloads."""
+    return os.path.join(folder, "copilot.json")
+
+
+def refreshed(folder: str) -> Refreshed | None:
+    """What was downloaded into ``folder``; None when nothing ever was.
+
+    BadPriceFile for a damaged file: it says how to replace it.
+    """
+    import json
+
+    path = refreshed_path(folder)
+    try:
+        with open(path, "rb") as file:
+            document = json.loads(file.read())
+        source = str(document["source"])
+        days = [
+            (str(day), [_kept(row, source, str(day)) for row in rows])
+            for day, rows in sorted(document["days"].items())
+        ]
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise BadPriceFile(
+            f"{path}: damaged; delete it or run `session-usage prices refresh`"
+        ) from None
+    return Refreshed(source, days) if days else None
+
+
+def keep(rate: Rate) -> list[Any]:
+    """A downloaded row as the file holds it; ``_kept`` reads it."""
+    return [*rate[:8], rate.output]
+
+
+def _kept(row: list[Any], source: str, day: str) -> Rate:
+    model, provider, tier, low, high, *prices, output = row
+    first, read, write = (None if price is None else int(price) for price in prices)
+    if first is None or not key(model):
+        raise ValueError("a row without model or price")
+    return Rate(
+        model, provider, tier, int(low), None if high is None else int(high), first, read, write,
+        None, int(output), day, day, source, day,
+    )  # fmt: skip
+
+
+def copilot(shipped: str = COMPILED, folder: str | None = None) -> Card:
+    """Copilot's newest card: the shipped one, and what was downloaded since into ``folder``."""
+    if folder is None:
+        return bundle(shipped).copilot
+    try:
+        found = os.stat(refreshed_path(folder))
+    except OSError:
+        return bundle(shipped).copilot
+    return _copilot(shipped, folder, found.st_mtime_ns, found.st_size)
+
+
+@functools.lru_cache(maxsize=4)
+def _copilot(shipped: str, folder: str, mtime_ns: int, size: int) -> Card:
+    own = bundle(shipped).copilot
+    found = refreshed(folder)
+    for day, rates in found.days if found else ():
+        own = extended(own, rates, day, found.source if found else "")
+    return own
 
 
 def models_card(models: Any, path: str = "models.json") -> Card:

@@ -6,6 +6,7 @@ is a dash, never 0; a sum that leaves something out starts with ≥.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +18,9 @@ from session_usage.money import NANO_PER_CREDIT
 
 _GLYPHS = {BILLED: "●", PRICED: "○", ESTIMATED: "◌"}
 _LEGEND = "[dim]● billed by the server  ○ list price  ◌ ~ estimated  — unknown  ≥ incomplete[/dim]"
+_ID = 8
+_FOLDER = 18
+_ONE_LINE = ("changed", "started", "agent", "title", "folder", "id")
 Row = dict[str, Any]
 
 
@@ -67,14 +71,39 @@ def _table(*columns: str) -> Table:
         table.add_column(
             column.removeprefix(">"),
             justify="right" if right else "left",
-            no_wrap=right,
+            no_wrap=right or column in _ONE_LINE,
             overflow="ellipsis",
         )
     return table
 
 
 def _text(value: Any) -> str:
-    return escape(str(value)) if value not in (None, "") else "—"
+    return escape(_printable(str(value))) if value not in (None, "") else "—"
+
+
+def _printable(text: str) -> str:
+    """``text`` without what a terminal would obey: titles and names come from logs."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
+def _title(row: Row, room: int = 70) -> str:
+    """The title's first line, cut to ``room``; the id where there is none."""
+    lines = str(row["title"] or "").strip().splitlines() or [str(row["id"])]
+    line = _printable(lines[0])
+    return escape(line if len(line) <= room else line[: room - 1] + "…")
+
+
+def _folder(path: str | None) -> str:
+    """The last part of a path, where it says most."""
+    name = (path or "").replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return _text(name[:_FOLDER])
+
+
+def _when(text: str | None) -> str:
+    """``11-20 09:40`` of an ISO time of this year, with the year of any other."""
+    shown = (text or "").replace("T", " ")[:16]
+    this_year = time.strftime("%Y-", time.gmtime())
+    return _text(shown.removeprefix(this_year))
 
 
 def _duration(ms: int | None) -> str:
@@ -97,7 +126,7 @@ def _usd(nano: int | None) -> str:
 def session(out: Console, report: Row) -> None:
     """One session: identity, its amount, the breakdowns and what is missing."""
     totals = report["totals"]
-    out.print(f"[bold]{_text(report['title'] or report['id'])}[/bold]")
+    out.print(f"[bold]{_title(report)}[/bold]")
     out.print(f"[dim]{report['agent']}  {_text(report['id'])}[/dim]")
     where = report["workspace"] or report["project"]
     out.print(
@@ -140,10 +169,15 @@ def _by_reason(rest: list[Row]) -> list[tuple[str, str | None, int | None, str, 
     for row in rest:
         found.setdefault((row["reason"], row["model"], row["basis"]), []).append(row["nanoAiu"])
     return [
-        (reason, model, sum(n for n in nanos if n is not None) if any(nanos) else None, basis,
+        (reason, model, _known(nanos), basis,
          len(nanos))
         for (reason, model, basis), nanos in found.items()
     ]  # fmt: skip
+
+
+def _known(nanos: list[int | None]) -> int | None:
+    known = [nano for nano in nanos if nano is not None]
+    return sum(known) if known else None
 
 
 _FIGURES = (">requests", ">input", ">cached", ">output", ">credits")
@@ -185,31 +219,37 @@ def _problems(out: Console, problems: list[Row]) -> None:
 
 def listing(out: Console, rows: list[Row], total: int) -> None:
     """Sessions, one a line."""
-    table = _table("last change", "agent", "title", "workspace", "id")
+    room = max(16, out.width - 60)
+    table = _table("changed", "agent", "title", "folder", "id")
     for row in rows:
         table.add_row(
-            _text((row["updatedAt"] or "")[:16].replace("T", " ")),
+            _when(row["updatedAt"]),
             row["agent"],
-            _text(row["title"]),
-            _text(row["workspace"]),
-            _text(row["id"]),
+            _title(row, room),
+            _folder(row["workspace"]),
+            _text(row["id"][:_ID]),
         )
     out.print(table)
-    out.print(f"[dim]{len(rows)} of {total} sessions; times are UTC[/dim]")
+    out.print(f"[dim]{len(rows)} of {total} sessions, UTC; the beginning of an id is enough[/dim]")
 
 
 def batch(out: Console, rows: list[Row], totals: Row) -> None:
     """Sessions with their amounts and the sum."""
-    table = _table("started", "agent", "title", *_FIGURES)
+    wide = out.width >= 100
+    room = max(16, out.width - (86 if wide else 44))
+    figures = _FIGURES if wide else (">requests", ">credits")
+    table = _table("started", "title", "id", *figures)
     for row in rows:
+        cells = _figures(row["totals"])
         table.add_row(
-            _text((row["startedAt"] or "")[:16].replace("T", " ")),
-            row["agent"],
-            _text(row["title"] or row["id"]),
-            *_figures(row["totals"]),
+            _when(row["startedAt"]),
+            _title(row, room),
+            _text(row["id"][:_ID]),
+            *(cells if wide else (cells[0], cells[-1])),
         )
+    cells = _figures(totals)
     table.add_section()
-    table.add_row("", "", "all", *_figures(totals), style="bold")
+    table.add_row("", "all", "", *(cells if wide else (cells[0], cells[-1])), style="bold")
     out.print(table)
     out.print(_LEGEND)
 
@@ -231,8 +271,8 @@ def report(out: Console, found: Row, by: tuple[str, ...]) -> None:
     if totals["unattributedNanoAiu"]:
         out.print()
         out.print(
-            f"{credits(totals['unattributedNanoAiu'])} of it is known only from totals that the "
-            "agents wrote, not call by call"
+            f"{credits(totals['unattributedNanoAiu'], '').strip()} of it is known only from totals "
+            "that the agents wrote, not call by call"
         )
     for row in found["skipped"]:
         out.print(f"[red]skipped[/red] {_text(row['path'])}: {_text(row['reason'])}")

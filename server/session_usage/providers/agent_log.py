@@ -24,6 +24,7 @@ Counting:
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -75,6 +76,12 @@ class AgentLog:
                 if dot and suffix == "jsonl" and session:
                     yield Source(self.agent, "log", entry.path, session, *stamp(entry))
 
+    def at(self, path: str) -> Iterator[Source]:
+        """The log at ``path``, by its ending and the fields of its first lines."""
+        session, _, suffix = os.path.basename(path).rpartition(".")
+        if suffix == "jsonl" and session and _looks_like_log(path):
+            yield Source(self.agent, "log", path, session, *stamp(path))
+
     def read(
         self,
         source: Source,
@@ -97,6 +104,15 @@ class AgentLog:
             yield log.problem(kind, None, f"cannot read the log: {error.strerror}")
         yield from log.last()
         yield Cursor(scan.offset, log.state() if state is None else state)
+
+
+def _looks_like_log(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(1 << 12)
+    except OSError:
+        return False
+    return b'"session_id"' in head and b'"seq"' in head
 
 
 class _Log:
@@ -205,7 +221,7 @@ class _Log:
             # without usage a 0 is only the empty value of the field
             nano_aiu=nano if tokens or nano else None,
             duration_ms=duration_ms,
-            weak=not tokens,
+            weak=not (tokens or nano),
             **tokens,
         )
 

@@ -287,9 +287,9 @@ class _Transcript:
         """Remembers what the record says of its session; its time."""
         facts = self.facts
         get = record.get
-        facts["version"] = get("version") or facts.get("version")
-        facts["session"] = get("sessionId") or facts.get("session")
-        branch = get("gitBranch")
+        facts["version"] = text(get("version")) or facts.get("version")
+        facts["session"] = text(get("sessionId")) or facts.get("session")
+        branch = text(get("gitBranch"))
         if branch and branch != "HEAD":
             facts["branch"] = branch
         if "cwd" not in facts:

@@ -236,9 +236,9 @@ class _Rollout:
     ) -> Iterator[Event]:
         facts = self.facts
         time = self._time(record)
-        kind = record.get("type")
+        kind = text(record.get("type"))
         if kind == "event_msg" or kind == "response_item":
-            kind = payload.get("type")
+            kind = text(payload.get("type"))
         turn = text(payload.get("turn_id")) or text(
             mapping(payload.get("turn_attribution")).get("turn_id")
         )
@@ -247,7 +247,7 @@ class _Rollout:
         if facts.get("replay") and self._is_own(record, kind, turn):
             facts["replay"] = False
         if kind == "session_meta":
-            self._meta(payload)
+            self._meta(payload, offset)
         elif kind == "turn_context":
             facts["model"] = text(payload.get("model")) or facts.get("model")
             facts["cwd"] = text(payload.get("cwd")) or facts.get("cwd")
@@ -294,14 +294,15 @@ class _Rollout:
             return bool(self.facts.get("turns", 0) > bool(self.facts.get("replayed_meta")))
         return begun >= made
 
-    def _meta(self, meta: dict[str, Any]) -> None:
+    def _meta(self, meta: dict[str, Any], offset: int) -> None:
         """The first one is the file's own; a second one is its parent's, replayed."""
         facts = self.facts
         if "session" in facts:
             if text(meta.get("id")) != self.thread and facts.get("replay") is not False:
                 facts["replay"] = facts["replayed_meta"] = True
             return
-        self.thread = text(meta.get("id")) or self.thread
+        # the file's name has the id, too, and one damaged byte does not reach it
+        self.thread = self.thread or text(meta.get("id")) or ""
         root, names = _tree(meta, self.thread, self.path)
         git = mapping(meta.get("git"))
         vendor = text(meta.get("model_provider"))
@@ -317,7 +318,9 @@ class _Rollout:
             origin=text(meta.get("forked_from_id")),
             workspace=text(meta.get("cwd")),
         )
-        if facts["origin"] and not meta.get("history_base"):
+        if offset and text(meta.get("id")) != self.thread:
+            facts["replay"] = facts["replayed_meta"] = True  # the file's own one is damaged
+        elif facts["origin"] and not meta.get("history_base"):
             facts["replay"] = True
             facts["own_ordinal"] = whole(meta.get("subagent_history_start_ordinal"))
 
@@ -409,7 +412,12 @@ class _Rollout:
             value if type(value) is int and value >= 0 else whole(value) or 0
             for value in map(stated.get, _TOKENS)
         ]
-        before, self.total = self.total, total
+        before = self.total
+        if before:  # a field that was there and is not: the line is damaged
+            for at, name in enumerate(_TOKENS):
+                if name not in stated:
+                    total[at] = before[at]
+        self.total = total
         facts = self.facts
         time = self._time(record)
         if before == total:
@@ -422,7 +430,12 @@ class _Rollout:
         if facts.get("records"):
             return None
         if before is None or any(map(lt, total, before)):
-            usage = mapping(info.get("last_token_usage")) or stated
+            last = mapping(info.get("last_token_usage"))
+            usage = last or stated
+            if before and last:
+                steps_on = [whole(last.get(name)) or 0 for name in _TOKENS]
+                if total != steps_on:  # no new beginning: a damaged figure, to be passed over
+                    self.total = [old + step for old, step in zip(before, steps_on, strict=True)]
         else:
             steps = zip(_TOKENS, total, before, strict=True)
             usage = {name: new - old for name, new, old in steps if name in stated}

@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from session_usage import sqlite
+from session_usage.drift import drift
 from session_usage.events import (
     BYOK,
     COPILOT,
@@ -40,8 +41,10 @@ from session_usage.events import (
     Source,
     ToolCall,
     Turn,
+    oddity,
 )
 from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
+from session_usage.kinds import types
 from session_usage.money import nano
 from session_usage.places import Places, entries, stamp, subfolders
 
@@ -70,6 +73,7 @@ _ERRORS = frozenset(
 """``errorType`` of a ``session.error`` that ends a failed model call."""
 _SHUTDOWN_FACTS = ("totalPremiumRequests", "totalApiDurationMs", "shutdownType", "codeChanges")
 _BIG = 1 << 14
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
 class CopilotCli:
@@ -83,8 +87,11 @@ class CopilotCli:
     switches = ()
 
     def sources(self, places: Places) -> Iterator[Source]:
-        for home in places.only(AGENT) or (places.copilot_home(),):
+        own = places.only(AGENT)
+        for home in own or (places.copilot_home(),):
             yield from _home(places, home)
+        if own is not None:
+            return
         for user_data in places.vscode():
             for entry in entries(places.join(user_data, "User", "agentHostUsage")):
                 if entry.name.endswith(".jsonl"):
@@ -120,7 +127,9 @@ def _source(kind: str, path: str, session: str | None) -> Source:
 
 
 def _home(places: Places, home: str) -> Iterator[Source]:
-    for folder in subfolders(places.join(home, "session-state")):
+    state = places.join(home, "session-state")
+    # a folder that a caller names may hold the sessions themselves
+    for folder in subfolders(state if os.path.isdir(state) else home):
         yield from session_folder(folder)
     database = places.join(home, "session-store.db")
     if stamp(database)[0]:
@@ -144,7 +153,7 @@ def _looks_like_journal(path: str) -> bool:
             head = file.read(1 << 16)
     except OSError:
         return False
-    return b'"session.start"' in head or (b'"type":' in head and b'"data":' in head)
+    return b'"type":' in head and b'"data":' in head and b'"parentId":' in head
 
 
 class _State:
@@ -153,6 +162,7 @@ class _State:
     FIELDS = (
         "session", "started_ms", "run_ms", "model", "byok", "origin", "turn", "names", "skills",
         "output",
+        "counts_no_writes",
     )  # fmt: skip
 
     def __init__(self, source: Source, at: Cursor) -> None:
@@ -161,6 +171,7 @@ class _State:
         self.run_ms: int | None = None
         self.model: str | None = None
         self.byok = False
+        self.counts_no_writes = False
         self.origin: str | None = None
         self.turn: str | None = None
         self.output = 0
@@ -220,15 +231,20 @@ def _journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                 yield _problem(source, state, "malformed", offset, f"a line is {wrong}")
             if not event:
                 continue
-            name = event.get("type")
+            name = text(event.get("type"))
             if name in _ENDS_RUN:
                 if name != "session.shutdown" or not _has_totals(event):
                     yield from _unread_messages(source, state)
                 state.messages = []
+            data = mapping(event.get("data"))
+            if name == "assistant.message":  # with its keys in another order
+                state.output += whole(data.get("outputTokens")) or 0
             read = _READERS.get(name)
             if read:
-                yield from read(source, state, offset, event, mapping(event.get("data")))
+                yield from read(source, state, offset, event, data)
         yield from _unread_messages(source, state)
+        if full:
+            yield from drift(source, at.offset, "Copilot CLI", types())
     except OSError as error:
         yield _unreadable(source, error)
     yield Cursor(scan.offset, before_tail or state.saved())
@@ -285,6 +301,9 @@ def _start(source: Source, state: _State, offset: int, event: _Data, data: _Data
     state.output = 0
     state.model = text(data.get("selectedModel"))
     # only a model from the user's own endpoint is not selected from Copilot's list
+    version = _VERSION.match(text(data.get("copilotVersion")) or "")
+    # versions before 1.0.35 state 0 cache writes whatever was written
+    state.counts_no_writes = bool(version) and tuple(map(int, version.groups())) < (1, 0, 35)  # type: ignore[union-attr]
     state.byok = "selectedModel" not in data and "model" not in data
     context = mapping(data.get("context"))
     yield Meta(
@@ -321,9 +340,12 @@ def _usage_record(source: Source, state: _State, offset: int, event: _Data, data
     at_ms = instant(event.get("timestamp"))
     accounting = mapping(usage.get("accounting"))
     owner, copied = state.owner(at_ms)
+    origin = text(accounting.get("sourceSessionId"))
+    if state.started_ms is None and origin and not event.get("agentId"):
+        copied = origin != state.session  # the line that tells when a fork began is damaged
     if copied:
         if not event.get("agentId"):
-            state.origin = text(accounting.get("sourceSessionId")) or state.origin
+            state.origin = origin or state.origin
         owner = state.origin or owner
     call = text(usage.get("apiCallId"))
     key = text(accounting.get("usageId")) or call or text(event.get("id"))
@@ -332,7 +354,7 @@ def _usage_record(source: Source, state: _State, offset: int, event: _Data, data
     byok = usage.get("isByok") is True or text(provider.get("kind")) not in (None, "copilot")
     agent_id, path = state.subagent(event, usage)
     duration = whole(usage.get("duration"))
-    yield Request(
+    request = Request(
         key or f"{owner}@{offset}",
         AGENT,
         owner,
@@ -359,6 +381,10 @@ def _usage_record(source: Source, state: _State, offset: int, event: _Data, data
         copied=copied,
         link=text(usage.get("providerCallId")),
     )
+    yield request
+    odd = oddity(request, billed.get("totalNanoAiu"))
+    if odd:
+        yield _problem(source, state, "malformed", offset, f"a call {odd}")
 
 
 def _message(source: Source, state: _State, offset: int, event: _Data, data: _Data) -> _Events:
@@ -448,9 +474,10 @@ def _model_call(source: Source, state: _State, offset: int, event: _Data, data: 
     write = whole(details.get("cache_creation_tokens", usage.get("cache_creation_input_tokens")))
     if "cache_read_input_tokens" in usage and inputs is not None:
         inputs += (read or 0) + (write or 0)  # the Messages protocol counts them apart
+    listed = billed.get("token_details")
     counted = {
         text(row.get("token_type")): whole(row.get("token_count"))
-        for row in map(mapping, billed.get("token_details") or ())
+        for row in (map(mapping, listed) if type(listed) is list else ())
     }
     kind = text(mapping(data.get("provider")).get("kind"))
     duration = whole(data.get("modelCallDurationMs"))
@@ -511,7 +538,7 @@ def _tool_done(source: Source, state: _State, offset: int, event: _Data, data: _
 
 
 def _error(source: Source, state: _State, offset: int, event: _Data, data: _Data) -> _Events:
-    if data.get("errorType") not in _ERRORS and "statusCode" not in data:
+    if text(data.get("errorType")) not in _ERRORS and "statusCode" not in data:
         return
     at_ms = instant(event.get("timestamp"))
     owner, copied = state.owner(at_ms)
@@ -579,6 +606,9 @@ def _shutdown(source: Source, state: _State, offset: int, event: _Data, data: _D
         usage, count = mapping(metric.get("usage")), mapping(metric.get("requests"))
         inputs, output = whole(usage.get("inputTokens")), whole(usage.get("outputTokens"))
         figure = nano(metric.get("totalNanoAiu"))
+        write = whole(usage.get("cacheWriteTokens"))
+        if write == 0 and state.counts_no_writes:
+            write = None
         return Counter(
             f"{group}:{scope}:{'/'.join(subagent)}:{model}",
             AGENT, owner, "shutdown", source.path, offset, at_ms, scope, group,
@@ -588,7 +618,7 @@ def _shutdown(source: Source, state: _State, offset: int, event: _Data, data: _D
             requests=whole(count.get("count")),
             input_tokens=inputs,
             cache_read_tokens=whole(usage.get("cacheReadTokens")),
-            cache_write_tokens=whole(usage.get("cacheWriteTokens")),
+            cache_write_tokens=write,
             output_tokens=output,
             reasoning_tokens=whole(usage.get("reasoningTokens")),
             # a counter's 0 beside tokens is no bill (RULES R6)
@@ -611,6 +641,7 @@ def _shutdown(source: Source, state: _State, offset: int, event: _Data, data: _D
             yield row("agent", model, metric, name)
     if whole_figure:
         yield row("session", None, {"totalNanoAiu": whole_figure})
+    state.output = 0  # here, too: the line that begins the next run may be damaged
     yield Meta(
         AGENT, state.session, source.path, updated_ms=at_ms, rank=1,
         facts=tuple(
@@ -823,7 +854,7 @@ def _workspace(source: Source) -> _Events:
         AGENT,
         source.session or "",
         source.path,
-        title=text(fields.get("name")) or text(fields.get("summary")),
+        title=_title(fields.get("name")) or _title(fields.get("summary")),
         workspace=text(fields.get("cwd")),
         project=text(fields.get("git_root")),
         branch=text(fields.get("branch")),
@@ -832,6 +863,10 @@ def _workspace(source: Source) -> _Events:
         rank=2,
     )
     yield START
+
+
+def _title(value: Any) -> str | None:
+    return text(value.strip()) if type(value) is str else None
 
 
 def _fields(content: str) -> _Data:

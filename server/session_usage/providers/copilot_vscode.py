@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from session_usage import sqlite
+from session_usage.drift import drift
 from session_usage.events import (
     BYOK,
     COPILOT,
@@ -38,6 +39,7 @@ from session_usage.events import (
     Source,
     ToolCall,
     Turn,
+    oddity,
 )
 from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
 from session_usage.money import NANO_PER_CREDIT, nano
@@ -50,6 +52,12 @@ _USAGE_NEEDLES = (b'"llm_request"', b'"child_session_ref"')
 _FULL_NEEDLES = (*_USAGE_NEEDLES, b'"session_start"', b'"user_message"', b'"tool_call"')
 _TEXTS = (b'"userRequest":"', b'"inputMessages":"')
 _LONG = 1 << 12
+_KNOWN_TYPES = frozenset(
+    {
+        "session_start", "user_message", "turn_start", "turn_end", "llm_request", "agent_response",
+        "tool_call", "subagent", "child_session_ref", "hook", "discovery", "generic", "error",
+    }
+)  # fmt: skip
 _BACKGROUND = (
     "title",
     "categorization",
@@ -107,7 +115,9 @@ class CopilotVscode:
 
     def at(self, path: str) -> Iterator[Source]:
         if os.path.isdir(path):
-            yield from session_folder(path)
+            logs = tuple(session_folder(path))
+            if any(_looks_like(source.path) == "debug-log" for source in logs):
+                yield from logs
             return
         name = os.path.basename(path)
         kind = _looks_like(path) if name.endswith((".jsonl", ".json")) else None
@@ -280,7 +290,13 @@ def _debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                         AGENT, session,
                     )  # fmt: skip
             if kind == "llm_request":
-                yield _request(log, session, offset, data, attrs, child, label, path, turn, skill)
+                request = _request(
+                    log, session, offset, data, attrs, child, label, path, turn, skill
+                )
+                yield request
+                odd = oddity(request, attrs.get("copilotUsageNanoAiu"))
+                if odd:
+                    yield Problem("malformed", log, offset, f"a call {odd}", AGENT, session)
             elif kind == "child_session_ref":
                 other = text(attrs.get("childSessionId"))
                 title = text(attrs.get("childTitle")) or _short(text(attrs.get("label")))
@@ -301,6 +317,8 @@ def _debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                     text(data.get("name")) or "unknown", path, skill, turn,
                     data.get("status") != "error", whole(data.get("dur")),
                 )  # fmt: skip
+        if full:
+            yield from drift(source, at.offset, "Copilot Chat", _KNOWN_TYPES)
     except OSError as error:
         yield _unreadable(source, error)
     yield Cursor(scan.offset, before_tail or (child, label, parent, turn, skill, began))
@@ -463,7 +481,7 @@ class _Journal:
         if kind == 0:
             self.reset(mapping(value), offset)
             return
-        if type(keys) is not list or not keys:
+        if type(keys) is not list or not keys or not {type(key) for key in keys} <= {str, int}:
             return
         if keys[0] != "requests":
             if len(keys) == 1 and keys[0] in self.TOP:
@@ -477,7 +495,7 @@ class _Journal:
                 if type(change.get("i")) is int:
                     del self.requests[max(0, change["i"]) :]
                 self._append(value, offset)
-            else:
+            elif kind in (1, 3):  # any other kind is a damaged line: it must not cost the turns
                 self.requests.clear()
                 if kind == 1:
                     self._append(value, offset)
@@ -602,7 +620,7 @@ def _turn(source: Source, session: str, request: dict[str, Any]) -> Iterator[Eve
         nano_aiu=nano(request.get("copilotCredits"), NANO_PER_CREDIT),
         reason="a turn whose calls were not logged",
         copied=copied and owner != session,
-        status={2: "cancelled", 3: "error"}.get(state.get("value") or 0, "ok"),
+        status={2: "cancelled", 3: "error"}.get(whole(state.get("value")) or 0, "ok"),
     )
     yield counter
     running = nano(request.get("sessionCopilotCredits"), NANO_PER_CREDIT)
@@ -641,7 +659,8 @@ def _spans(source: Source, at: Cursor, session: str | None) -> Iterator[Event]:
                 ("span_id", "key", "value"),
                 f"WHERE key IN ({names})",
             ):
-                facts.setdefault(span, {})[_ATTRIBUTES[key]] = value
+                if type(value) is str:  # a damaged row may hold anything
+                    facts.setdefault(span, {})[_ATTRIBUTES[key]] = value
             for row in sqlite.rows(connection, "spans", _SPAN_COLUMNS):
                 fields = dict(zip(_SPAN_COLUMNS, row[1:], strict=True))
                 if fields["operation_name"] != "chat":
