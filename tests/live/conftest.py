@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from model_server import ModelServer
+from world import World
 
 _NEW_NETWORK = 0x40000000
 _FETCH = "run tests/live/setup.sh, which needs npm and PyPI"
@@ -87,3 +89,16 @@ def no_thread_left() -> Iterator[None]:
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
         assert not thread.is_alive(), f"{thread.name} is still running"
+
+
+@pytest.fixture
+def server() -> Iterator[ModelServer]:
+    """Copilot's API, as far as the CLI can tell."""
+    with ModelServer() as found:
+        yield found
+
+
+@pytest.fixture
+def world(tmp_path: Path, copilot_cli: str, unpacked: str, server: ModelServer) -> World:
+    """A signed-in user's machine."""
+    return World(tmp_path, copilot_cli, unpacked, server)

@@ -28,6 +28,8 @@ PRICES = {
     "claude-sonnet-4.5": (300_000_000_000, 30_000_000_000, 375_000_000_000, 1_500_000_000_000),
     "gpt-5.4": (250_000_000_000, 25_000_000_000, 0, 1_500_000_000_000),
 }
+OTHER = (20_000_000_000, 2_000_000_000, 0, 100_000_000_000)
+"""Of the models that write titles."""
 _KINDS = ("input", "cache_read", "cache_write", "output")
 _PROTOCOLS = {
     "/chat/completions": replies.chat,
@@ -83,7 +85,7 @@ class ModelServer:
     def amount(self, model: str, usage: dict[str, int]) -> dict[str, Any]:
         fresh = usage["input"] - usage["cached"] - usage["cache_write"]
         counts = (fresh, usage["cached"], usage["cache_write"], usage["output"])
-        rows = list(zip(_KINDS, counts, PRICES[model], strict=True))
+        rows = list(zip(_KINDS, counts, PRICES.get(model, OTHER), strict=True))
         return {
             "token_details": [
                 {

@@ -244,10 +244,15 @@ class Cli:
 
         Raises SessionNotFound when this CLI does not have it open; it is then not opened.
         """
-        await self.metrics(session_id)  # told of open sessions only
         known = self._sessions.get(session_id)
         if known is not None:
             return known
+        try:
+            await self.metrics(session_id)  # told of open sessions only
+        except SessionNotFound:
+            # a terminal's server tells no metrics of its own session before somebody joined
+            if await self.foreground() != session_id:
+                raise
         session = CopilotSession(session_id, self)
         self._sessions[session_id] = session
         self._followed.add(session_id)
