@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from session_usage import kinds
+from session_usage.errors import BadEvent
 
 DATA = Path(__file__).parent / "data" / "live"
 ENVELOPE = {
@@ -90,7 +91,7 @@ BROKEN = [
 
 @pytest.mark.parametrize("raw", BROKEN)
 def test_what_is_no_event_is_an_error(raw: object) -> None:
-    with pytest.raises(kinds.BadEvent):
+    with pytest.raises(BadEvent):
         kinds.read(raw)
 
 
@@ -100,7 +101,7 @@ def test_what_is_no_event_is_an_error(raw: object) -> None:
 )  # fmt: skip
 def test_bad_id_or_time_is_an_error_from_a_cli_and_none_in_a_journal(damage: dict) -> None:
     raw = {**ENVELOPE, "type": "session.idle", "data": {}, **damage}
-    with pytest.raises(kinds.BadEvent):
+    with pytest.raises(BadEvent):
         kinds.read(raw, strict=True)
     event = kinds.read(raw)
     assert event.type == "session.idle"

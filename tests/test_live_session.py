@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from session_usage.errors import LiveError, NotConnected, SessionFailed
-from session_usage.kinds import BadEvent, read
+from session_usage.errors import BadEvent, LiveError, NotConnected, SessionFailed
+from session_usage.kinds import read
 from session_usage.live import DENIED, CopilotSession, Tool
 
 

@@ -13,6 +13,7 @@ SessionUsageError
 │   └── ProviderNotFound
 ├── UnreadableLog         a log that must be read whole, and cannot be (exit code 1)
 └── LiveError             a running CLI did not do what was asked (exit code 1)
+    ├── BadEvent
     ├── NotConnected
     └── SessionFailed
 
@@ -72,6 +73,10 @@ class UnreadableLog(SessionUsageError, ValueError):
 
 class LiveError(SessionUsageError):
     """A running Copilot CLI refused what was asked, or gave no usable answer."""
+
+
+class BadEvent(LiveError, ValueError):
+    """An event that breaks the envelope: no object, no type, a bad id or timestamp."""
 
 
 class NotConnected(LiveError):

@@ -12,6 +12,7 @@ import os
 import re
 from typing import Any, NamedTuple
 
+from session_usage.errors import BadEvent
 from session_usage.jsonl import instant, mapping, text
 
 _TABLE = os.path.join(os.path.dirname(__file__), "data", "copilot-events.txt")
@@ -32,10 +33,6 @@ class EventType(NamedTuple):
 
 UNKNOWN = EventType("unknown", "either", "")
 """Stands for every type that is not in the table."""
-
-
-class BadEvent(ValueError):
-    """An event that breaks the envelope: no object, no type, a bad id or timestamp."""
 
 
 class SessionEvent(NamedTuple):

@@ -50,7 +50,7 @@ def usage(number: int) -> dict[str, Any]:
         cacheWriteTokens=50,
         apiCallId=f"call-{number}",
         copilotUsage={"totalNanoAiu": 1000.5 + number, "tokenDetails": []},
-        accounting={"usageId": f"call-{number}", "sequence": number, "sourceSessionId": "s"},
+        accounting={"usageId": f"call-{number}", "sequence": number},
     )
 
 

@@ -21,8 +21,8 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-from session_usage.errors import LiveError, NotConnected, SessionNotFound
-from session_usage.kinds import BadEvent, read
+from session_usage.errors import BadEvent, LiveError, NotConnected, SessionNotFound
+from session_usage.kinds import read
 from session_usage.live.sdk import MISSING, decider_of, named, reachable, sdk, tools_of
 from session_usage.live.session import CopilotSession, PermissionHandler, Tool
 

@@ -177,7 +177,7 @@ class LiveFeed:
             self.quotas = facts.quotas(event.data.get("quotaSnapshots")) or self.quotas
             self.caches.update(caches([event.raw]))
         for found in self._stream.read(event.raw) if self._stream else ():
-            if type(found) is Request and not found.copied:
+            if type(found) is Request:
                 self._requests.setdefault(found.key, found)
         if before != (self.context, self.quotas, len(self._requests)):
             self._changed()

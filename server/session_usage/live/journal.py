@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from session_usage.errors import ReadOnlySession, SessionNotFound
+from session_usage.errors import BadEvent, ReadOnlySession, SessionNotFound
 from session_usage.jsonl import Scan, parse
-from session_usage.kinds import BadEvent, SessionEvent, read
+from session_usage.kinds import SessionEvent, read
 from session_usage.live.session import CopilotSession, Handler
-from session_usage.places import stamp
 
 TURN_GAP_MS = 2_000
 """A turn that ended and was not followed by another for so long was the last one. The CLI
@@ -84,8 +83,7 @@ class LogSession(CopilotSession):
     def on(self, handler: Handler) -> Callable[[], None]:
         """As in CopilotSession; what is appended from the first call on is an event."""
         if self._offset is None:
-            self._offset = stamp(self.path)[0]
-            self._inode = _inode(self.path)
+            self._offset, self._inode = _stat(self.path)
             self._seen_ms = int(self._clock() * 1000)
         unsubscribe = super().on(handler)
         try:
@@ -116,8 +114,10 @@ class LogSession(CopilotSession):
         return events
 
     async def destroy(self) -> None:
-        """Stops following; the log is not touched."""
+        """Stops following and forgets handlers and tools; the log is not touched."""
         self._handlers.clear()
+        self._tools.clear()
+        self._permission = None
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -129,7 +129,8 @@ class LogSession(CopilotSession):
 
     async def _follow(self) -> None:
         while self._handlers:
-            self._deliver(await asyncio.to_thread(self._appended))
+            still = _stat(self.path) == (self._offset, self._inode)
+            self._deliver([] if still else await asyncio.to_thread(self._appended))
             await asyncio.sleep(_POLL_SECONDS)
 
     def _deliver(self, events: list[SessionEvent]) -> None:
@@ -144,9 +145,8 @@ class LogSession(CopilotSession):
             self.dispatch(_inferred_idle(reason, now_ms))
 
     def _appended(self) -> list[SessionEvent]:
-        size, _ = stamp(self.path)
+        size, inode = _stat(self.path)
         offset, after_ms = self._offset or 0, 0
-        inode = _inode(self.path)
         if size < offset or (self._inode is not None and inode != self._inode):
             offset, after_ms = 0, self._seen_ms  # rewound: the rest of it is known
         self._inode = inode
@@ -169,11 +169,13 @@ def _read_only() -> ReadOnlySession:
     return ReadOnlySession("this session is known by its log alone; connect to its CLI to send")
 
 
-def _inode(path: str) -> int | None:
+def _stat(path: str) -> tuple[int, int | None]:
+    """(size, inode); (0, None) when there is no file."""
     try:
-        return os.stat(path).st_ino
+        found = os.stat(path)
     except OSError:
-        return None
+        return 0, None
+    return found.st_size, found.st_ino
 
 
 def _events(path: str, offset: int) -> tuple[list[SessionEvent], int]:

@@ -738,6 +738,7 @@ class Stream:
         """``path``: the session's journal, the evidence that will be, where it is known."""
         self._source = Source(AGENT, "live", path, session)
         self._state = _State(self._source, START)
+        self._state.started_ms = 0  # what a running session sends is its own, never a copy
 
     def read(self, event: dict[str, Any]) -> Iterator[Event]:
         """What one event says; its offset is -1, for it is at no place of a file."""
