@@ -124,6 +124,16 @@ def test_half_a_line_waits_for_its_other_half(folder: Path) -> None:
     assert types(seen) == ["user.message"]
 
 
+@pytest.mark.parametrize("length", [1, 100_000])
+def test_a_line_half_written_when_following_begins(folder: Path, length: int) -> None:
+    whole = line("user.message", data={"content": "x" * length})
+    append(folder, whole[: len(whole) // 2 + 30])
+    session, seen, _ = following(folder)
+    append(folder, whole[len(whole) // 2 + 30 :])
+    session.poll()
+    assert [len(event.data["content"]) for event in seen] == [length]
+
+
 def test_a_session_without_a_journal_yet(tmp_path: Path) -> None:
     session, seen, _ = following(tmp_path)
     session.poll()

@@ -23,6 +23,7 @@ writes in batches of about 0.1 s."""
 SILENCE_MS = 300_000
 """After so long without a line a session is taken for idle whatever it was doing."""
 _POLL_SECONDS = 0.1
+_BLOCK = 1 << 16
 _SETTLES = frozenset({"abort", "session.shutdown", "session.usage_checkpoint"})
 """What the CLI writes when a user's turn is over; the checkpoint comes once for each."""
 
@@ -83,7 +84,8 @@ class LogSession(CopilotSession):
     def on(self, handler: Handler) -> Callable[[], None]:
         """As in CopilotSession; what is appended from the first call on is an event."""
         if self._offset is None:
-            self._offset, self._inode = _stat(self.path)
+            size, self._inode = _stat(self.path)
+            self._offset = _whole_lines(self.path, size)
             self._seen_ms = int(self._clock() * 1000)
         unsubscribe = super().on(handler)
         try:
@@ -176,6 +178,23 @@ def _stat(path: str) -> tuple[int, int | None]:
     except OSError:
         return 0, None
     return found.st_size, found.st_ino
+
+
+def _whole_lines(path: str, size: int) -> int:
+    """Where the last line begins that is still being written; ``size`` if none is."""
+    end = size
+    try:
+        with open(path, "rb") as file:
+            while end > 0:
+                begin = max(0, end - _BLOCK)
+                file.seek(begin)
+                newline = file.read(end - begin).rfind(b"\n")
+                if newline >= 0:
+                    return begin + newline + 1
+                end = begin
+    except OSError:
+        return size
+    return 0
 
 
 def _events(path: str, offset: int) -> tuple[list[SessionEvent], int]:
