@@ -5,12 +5,17 @@ SessionUsageError
 │   ├── UnknownAgent      (a ProviderNotFound too)
 │   ├── BadWindow
 │   ├── BadPattern
-│   └── BadPriceFile
+│   ├── BadPriceFile
+│   └── ReadOnlySession
 ├── NotFound              nothing of that name exists (exit code 1)
 │   ├── SessionNotFound
 │   ├── ProjectNotFound
 │   └── ProviderNotFound
-└── UnreadableLog         a log that must be read whole, and cannot be (exit code 2)
+├── UnreadableLog         a log that must be read whole, and cannot be (exit code 2)
+└── LiveError             a running CLI did not do what was asked (exit code 2)
+    ├── BadEvent
+    ├── NotConnected
+    └── SessionFailed
 
 Texts are one line, name the input and the way out, and never hold message text of a log.
 Broken *logs* raise nothing where figures are read: they give ``events.Problem`` beside the
@@ -38,6 +43,10 @@ class BadPriceFile(UsageError):
     """A price or plan file that is no list of rows, or has a row that cannot be understood."""
 
 
+class ReadOnlySession(UsageError):
+    """Something was to be sent to a session of which only the log is there."""
+
+
 class NotFound(SessionUsageError, LookupError):
     """Nothing of that name exists."""
 
@@ -60,3 +69,19 @@ class UnknownAgent(UsageError, ProviderNotFound):
 
 class UnreadableLog(SessionUsageError, ValueError):
     """A transcript was asked for, and part of its log cannot be read; names path and byte."""
+
+
+class LiveError(SessionUsageError):
+    """A running Copilot CLI refused what was asked, or gave no usable answer."""
+
+
+class BadEvent(LiveError, ValueError):
+    """An event that breaks the envelope: no object, no type, a bad id or timestamp."""
+
+
+class NotConnected(LiveError):
+    """There is no CLI to talk to: none installed, none at the address, or it has gone."""
+
+
+class SessionFailed(LiveError):
+    """The session reported an error while an answer was awaited; ``str()`` has its text."""

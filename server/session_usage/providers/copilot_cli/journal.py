@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from session_usage.drift import drift
 from session_usage.events import Cursor, Event, Source
 from session_usage.jsonl import Scan, mapping, parse, text, whole
+from session_usage.kinds import types
 from session_usage.providers.copilot_cli.records import READERS, message
 from session_usage.providers.copilot_cli.state import State, problem, unreadable
 from session_usage.providers.copilot_cli.totals import checkpoint_glance
@@ -33,7 +32,6 @@ _HEAD_TYPE = re.compile(rb'\{\s*"type":\s*"([A-Za-z_.]+)"')
 _TOTAL = re.compile(rb'"totalNanoAiu":\s*([0-9.eE+-]+)')
 _STAMP = re.compile(rb'"timestamp":\s*"([^"]{20,30})"')
 _BIG = 1 << 14
-_KNOWN_TYPES = os.path.join(os.path.dirname(__file__), "../../data/copilot-events.txt")
 
 
 def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
@@ -83,16 +81,10 @@ def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                 yield from read(source, state, offset, event, data)
         yield from _unread_messages(source, state)
         if full:
-            yield from drift(source, at.offset, "Copilot CLI", _known_types())
+            yield from drift(source, at.offset, "Copilot CLI", types())
     except OSError as error:
         yield unreadable(source, error)
     yield Cursor(scan.offset, before_tail or state.saved())
-
-
-@functools.cache
-def _known_types() -> frozenset[str]:
-    with open(_KNOWN_TYPES, encoding="ascii") as file:
-        return frozenset(line.strip() for line in file if not line.startswith("#"))
 
 
 _ENDS_RUN = frozenset({"session.start", "session.resume", "session.shutdown"})
