@@ -597,7 +597,7 @@ def _serve(options: argparse.Namespace) -> None:
     if options.host not in ("127.0.0.1", "::1", "localhost") and not options.token:
         raise UsageError("--host other than this machine needs --token")
     from session_usage.rpc.desk import Start
-    from session_usage.rpc.server import run
+    from session_usage.rpc.transport import run
 
     start = Start(
         options.home, tuple(options.user_data_dir or ()), tuple(options.agent_log_dir or ()),

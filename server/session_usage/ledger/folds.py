@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from session_usage.events import BASES, Request
 from session_usage.ledger import store
+from session_usage.ledger.facts import Counted
 from session_usage.ledger.query import Reader, folded, marks
-from session_usage.ledger.sums import NO_TIME, QUARTER_MS, Counted, cells, dimensions, tools
+from session_usage.ledger.sums import NO_TIME, QUARTER_MS, cells, dimensions, tools
 from session_usage.pricing import Prices
 from session_usage.report import Amount, Fold, Zone, moment
 from session_usage.usage import Tally
@@ -176,7 +177,7 @@ class Folding:
         if span is None or span.begin == NO_TIME:
             return {"day": None, "hour": None}
         hour = self.zone.hour(span.begin * QUARTER_MS)
-        return {"day": hour[:10], "hour": hour}
+        return {"day": hour[:10] if hour else None, "hour": hour}
 
     def _where(self, alias: str, span: Span | None) -> tuple[list[str], list[Any]]:
         """Conditions on the quarter: those of the window, or of a span of it."""
@@ -240,7 +241,8 @@ class Folding:
         span: Span | None = None
         label: str | None = ""
         for quarter in self._quarters():
-            name = None if quarter == NO_TIME else self.zone.hour(quarter * QUARTER_MS)[:cut]
+            hour = None if quarter == NO_TIME else self.zone.hour(quarter * QUARTER_MS)
+            name = hour[:cut] if hour else None
             if span is not None and name == label:
                 span = Span(span.begin, quarter + 1)
                 continue

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from session_usage.errors import SessionNotFound, UsageError
 from session_usage.ledger import codec, store
-from session_usage.ledger.sums import Counted, Facts, without
+from session_usage.ledger.facts import Counted, Facts, without
 from session_usage.pricing import Prices
 from session_usage.reconcile import Session
 from session_usage.report import amounts

@@ -39,7 +39,7 @@ def compose(desk: Desk, reader: Reader, params: Any, call: Call, indexing: bool)
     return {
         "session": None if ref is None else _session(desk, reader, ref),
         "today": {
-            "day": desk.zone().hour(now_ms)[:10],
+            "day": (desk.zone().hour(now_ms) or "")[:10],
             "zone": desk.zone_name,
             "totals": today.wire(),
         },
