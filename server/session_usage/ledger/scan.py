@@ -58,6 +58,7 @@ class Found(NamedTuple):
 
     @property
     def key(self) -> Key:
+        """What the ledger knows a source by."""
         return self.source.path, self.source.kind, self.source.session or ""
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 FIRST_ANSWER = 20.0
 """Seconds to wait for logs that were never read before an answer is given without them."""
 
-Handler = Callable[["Server", Any, Call], Awaitable[Any]]
+Handler = Callable[["Server", Any, "Call"], Awaitable[Any]]
 HANDLERS: dict[str, Handler] = {}
 
 

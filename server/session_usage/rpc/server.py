@@ -176,16 +176,14 @@ class Server(LanguageServer):
             raise Failure(INVALID_REQUEST, "initialize comes only once")
 
     async def _work(self, number: Any, method: str, params: Any, call: Call) -> None:
-        from session_usage.rpc.commands import execute
-
-        _load_handlers()
-        from session_usage.rpc.registry import HANDLERS
-
         try:
+            handlers = _load_handlers()
             if method == _EXECUTE:
+                from session_usage.rpc.commands import execute
+
                 result = await execute(self, *_command(params), call)
             else:
-                result = await HANDLERS[method](self, structure(params, REQUESTS[method]), call)
+                result = await handlers[method](self, structure(params, REQUESTS[method]), call)
             data = result if isinstance(result, Prepared) else Prepared(codec.dumps(result))
             self._end_progress(call)
             self.protocol.answer(number, data)
@@ -343,10 +341,11 @@ class Server(LanguageServer):
         self.desk.close()
 
 
-def _load_handlers() -> None:
+def _load_handlers() -> dict[str, Any]:
     """Imported after the answer to ``initialize``: they need everything else."""
-    import session_usage.rpc.handlers
-    import session_usage.rpc.upkeep  # noqa: F401
+    from session_usage.rpc import handlers, registry, upkeep  # noqa: F401
+
+    return registry.HANDLERS
 
 
 _OPTIONS = {"workspace", "folders", "storage", "userDataDirs", "token"}
