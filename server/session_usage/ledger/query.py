@@ -9,6 +9,7 @@ from session_usage.errors import SessionNotFound, UsageError
 from session_usage.ledger import codec, store
 from session_usage.ledger.facts import Counted, Facts, without
 from session_usage.pricing import Prices
+from session_usage.providers import agents
 from session_usage.reconcile import Session
 from session_usage.report import amounts
 
@@ -206,6 +207,16 @@ class Reader:
             values,
         ).fetchone()
         return None if row is None else Ref(row[0], row[1], store.restored(row[2]))
+
+    def nobody(self) -> list[int]:
+        """Rows of calls that belong to no session, one an agent."""
+        return [
+            number
+            for provider in agents()
+            for (number,) in self.connection.execute(
+                "SELECT id FROM sessions WHERE agent = ? AND name = ''", (provider.agent,)
+            )
+        ]
 
     def known_since(self) -> int | None:
         """Start of the first request there is a record of, epoch milliseconds."""

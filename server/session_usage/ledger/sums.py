@@ -68,9 +68,11 @@ class Sums:
         return done
 
     def _dirty(self, only: Iterable[int] | None) -> list[int]:
-        rows = self.connection.execute("SELECT session FROM dirty").fetchall()
-        wanted = None if only is None else set(only)
-        return [row for (row,) in rows if wanted is None or row in wanted]
+        if only is None:
+            rows = self.connection.execute("SELECT session FROM dirty LIMIT 100")
+            return [row for (row,) in rows]
+        query = "SELECT session FROM dirty WHERE session = ?"
+        return [each for each in only if self.connection.execute(query, (each,)).fetchone()]
 
     def _renew(self, number: int, generation: int) -> None:
         connection = self.connection
