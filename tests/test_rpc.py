@@ -686,3 +686,35 @@ def test_kill_9_of_the_server_loses_nothing(moment: int, tmp_path: Path) -> None
         found = client.result("aggregate", {"by": ["model", "session"]})
         assert found["totals"]["nanoAiu"] == NANO
         assert found["totals"]["requests"] == 4
+
+
+@pytest.mark.parametrize("events", [False, True], ids=["looking", "events"])
+def test_a_session_that_slept_for_long_is_noticed(events: bool, tmp_path: Path) -> None:
+    """It is not among the newest ones that are looked at all the time."""
+    if events:
+        pytest.importorskip("watchfiles")
+    home = new_home(tmp_path)
+    one = journal(home).parent
+    for number in range(40):
+        copy = one.with_name(f"{number:08d}-0000-0000-0000-000000000000")
+        shutil.copytree(one, copy)
+        for file in copy.iterdir():
+            os.utime(file, (1_700_000_000 + number,) * 2)
+    with Client(home) as client:
+        client.start()
+        assert client.result("listSessions")["total"] == 41
+        client.result("subscribe")
+        slept = one.with_name(f"{3:08d}-0000-0000-0000-000000000000")
+        with (slept / "events.jsonl").open("ab") as file:
+            file.write(b"\n")
+        client.note(
+            "copilotUsage/statusChanged", lambda p: p["status"]["session"]["id"] == slept.name
+        )
+
+
+def test_folders_to_watch_are_few() -> None:
+    from session_usage.rpc.events import roots
+
+    here = str(DATA)
+    found = roots([f"{here}/gemini/a/b/c", f"{here}/gemini/d/e/f", f"{here}/a/b/c", "/no/such/x/y"])
+    assert found == (here,)

@@ -31,6 +31,7 @@ from session_usage.sessions import Library
 
 _FAILED = frozenset({"missing", "unreadable", "locked"})
 """Problems that may be over at the next try: what was known stays as it was."""
+_SIGN_NS = 2_000_000_000
 _REST = 5.0
 """A source that must be read whole rests for this many times the time its reading took."""
 
@@ -170,6 +171,11 @@ class Scanner:
             "SELECT position FROM sources WHERE id = ?", (row,)
         ).fetchone()
         return int(found[0]) if found else 0
+
+    def knows(self, paths: Iterable[str]) -> bool:
+        """Are all of these known logs? If not, something new is there."""
+        known = {key[0] for key in self._known}
+        return known.issuperset(paths)
 
     def refresh(self) -> None:
         """Sources were marked to be read again by our own hand."""
@@ -326,9 +332,17 @@ class Scanner:
                 codec.dumps(cursor.state), int(reading.replace), number,
             ),
         )  # fmt: skip
-        if reading.known is None and owner is not None:
+        if owner is not None and (reading.known is None or self._woke(owner, source)):
             touched.add(owner)
         return number, touched - {0}
+
+    def _woke(self, owner: int, source: Source) -> bool:
+        """Is this a sign of life of its session, though nothing that counts? It makes it the
+        newest one; while it goes on, that is noted every few seconds only."""
+        (updated_ns,) = self.connection.execute(
+            "SELECT updated_ns FROM sessions WHERE id = ?", (owner,)
+        ).fetchone()
+        return source.mtime_ns > updated_ns + _SIGN_NS
 
     def _wanted(self, reading: Reading) -> dict[int, list[Event]]:
         """What was read, by session, less what is to be forgotten."""
