@@ -157,6 +157,16 @@ def parser() -> argparse.ArgumentParser:
     prices.add_argument("--on", metavar="DAY", help="rates in force on that day")
     command("doctor", _doctor, "which logs exist, what is switched off, what cannot be read")
     command("demo", _demo, "a report of the bundled sample sessions")
+    serve = command("serve", _serve, "answer an editor: JSON-RPC on stdin and stdout")
+    serve.add_argument("--stdio", action="store_true", help=argparse.SUPPRESS)
+    serve.add_argument("--clientProcessId", metavar="N", help=argparse.SUPPRESS)
+    serve.add_argument("--tcp", type=int, metavar="PORT", help="wait for one client there")
+    serve.add_argument("--websocket", type=int, metavar="PORT", help="the same over WebSocket")
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at; other than this machine's "
+        "own only with --token",
+    )  # fmt: skip
+    serve.add_argument("--token", help="a word that clients must send in initializationOptions")
     completion = command("completion", _completion, "print a completion script for a shell")
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
     return top
@@ -272,31 +282,18 @@ def _window(options: argparse.Namespace) -> tuple[int | None, int | None]:
     if not (options.since or options.until or options.window):
         return None, None
     from session_usage import windows
+    from session_usage.places import system_zone
 
     if options.window and (options.since or options.until):
         raise UsageError("--window does not go with --since or --until")
     now_ms = int(time.time() * 1000)
-    zone = options.zone or _system_zone()
+    zone = options.zone or system_zone()
     if options.window:
         window = windows.parse(options.window, now_ms, zone)
         return window.start_ms, window.end_ms
     since = windows.bound(options.since, now_ms, zone) if options.since else None
     until = windows.bound(options.until, now_ms, zone, end=True) if options.until else None
     return since, until
-
-
-def _system_zone() -> str:
-    """The IANA name of this machine's zone; that of its hour where it has no name."""
-    import os
-    from zoneinfo import ZoneInfo
-
-    name = os.environ.get("TZ", "").lstrip(":") or os.path.realpath("/etc/localtime")
-    name = name.rpartition("zoneinfo/")[2]
-    try:
-        return ZoneInfo(name).key
-    except (KeyError, ValueError, OSError):
-        hours = time.localtime().tm_gmtoff // 3600  # POSIX writes the sign of west
-        return f"Etc/GMT{-hours:+d}" if hours else "UTC"
 
 
 def _fold(options: argparse.Namespace, by: Iterable[str] = ()) -> Any:
@@ -700,6 +697,21 @@ def _demo(options: argparse.Namespace) -> None:
     chain["parts"] = chain["parts"][:_SHOWN]
     terminal.explain(out, chain)
     out.print("\nYours: session-usage report, latest, list, show ID, explain ID, doctor")
+
+
+def _serve(options: argparse.Namespace) -> None:
+    for folder in (options.home, *(options.user_data_dir or ()), *(options.agent_log_dir or ())):
+        _must_exist(folder)
+    if options.host not in ("127.0.0.1", "::1", "localhost") and not options.token:
+        raise UsageError("--host other than this machine needs --token")
+    from session_usage.rpc.desk import Start
+    from session_usage.rpc.transport import run
+
+    start = Start(
+        options.home, tuple(options.user_data_dir or ()), tuple(options.agent_log_dir or ()),
+        options.prices, options.zone,
+    )  # fmt: skip
+    run(start, tcp=options.tcp, websocket=options.websocket, host=options.host, token=options.token)
 
 
 def _completion(options: argparse.Namespace) -> None:

@@ -177,6 +177,20 @@ def here(
     )
 
 
+def system_zone() -> str:
+    """The IANA name of this machine's zone; that of its hour where it has no name."""
+    import time
+    from zoneinfo import ZoneInfo
+
+    name = os.environ.get("TZ", "").lstrip(":") or os.path.realpath("/etc/localtime")
+    name = name.rpartition("zoneinfo/")[2]
+    try:
+        return ZoneInfo(name).key
+    except (KeyError, ValueError, OSError):
+        hours = time.localtime().tm_gmtoff // 3600  # POSIX writes the sign of west
+        return f"Etc/GMT{-hours:+d}" if hours else "UTC"
+
+
 def entries(folder: str) -> list[os.DirEntry[str]]:
     """What is in ``folder``, by name; empty when it is missing, vanishing or forbidden."""
     try:

@@ -135,6 +135,7 @@ class Fold:
                 raise UsageError(f"cannot group by {dimension!r}; choose from: {known}")
         self.totals = Tally()
         self.rows: dict[tuple[Any, ...], Tally] = {}
+        self._met: set[int] = set()
         self._prices = prices
         self._contains = contains
         self._zone = zone or Zone()
@@ -172,11 +173,19 @@ class Fold:
         if "tool" in self.by:
             touched |= self._tools(session)
         if session.id is not None:
+            # what other sessions' files tell of a session comes as a second part of it
             for key in touched:
-                self.rows[key].sessions += 1
+                self.rows[key].sessions += self._is_new(session, key)
             if anything:
-                self.totals.sessions += 1
+                self.totals.sessions += self._is_new(session, None)
         return anything
+
+    def _is_new(self, session: Session, key: tuple[Any, ...] | None) -> bool:
+        mark = hash((session.agent, session.id, key))
+        if mark in self._met:
+            return False
+        self._met.add(mark)
+        return True
 
     def _tools(self, session: Session) -> set[tuple[Any, ...]]:
         """Calls per tool. Their rows hold no money: that stays with the requests."""

@@ -1,0 +1,124 @@
+"""The process that keeps the ledger: it holds the lock, scans, adds up, and takes care."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from session_usage import __version__
+from session_usage.ledger import care, codec, store
+from session_usage.ledger.scan import Scanner
+from session_usage.ledger.sums import Sums
+from session_usage.ledger.wishes import Wishes, union, wished
+from session_usage.places import Places
+from session_usage.pricing import Prices
+
+_DAY_MS = 86_400_000
+Stop = Callable[[], bool]
+Tell = Callable[[int, int], None]
+
+
+class Keeper:
+    """Keeps the ledger at ``path`` up to date. ``load_prices`` gives the prices and a stamp
+    that changes with them, for a user's price file or None."""
+
+    def __init__(
+        self,
+        path: str,
+        places: Places,
+        load_prices: Callable[[str | None], tuple[Prices, str]],
+    ) -> None:
+        self.path = path
+        self.lock = store.Lock(path)
+        opened = store.writer(path)
+        self.connection = opened.connection
+        self.problem = opened.problem
+        self._places = places
+        self._load_prices = load_prices
+        self._wishes: Wishes | None = None
+        self.scanner = Scanner(self.connection, places)
+        self.sums: Sums | None = None
+
+    def close(self) -> None:
+        """Lets go of the file and the lock."""
+        self.connection.close()
+        self.lock.release()
+
+    def prepare(self) -> Sums:
+        """Follows changed settings, prices and versions; needs the lock."""
+        wishes = wished(self.connection)
+        prices, stamp = self._load_prices(wishes.prices)
+        if self.sums is not None and wishes == self._wishes and self.sums.prices is prices:
+            return self.sums
+        excluded_before = store.get(self.connection, "excluded")
+        excluded = codec.dumps(list(wishes.excluded))
+        if excluded != excluded_before:
+            care.include_again(self.connection, wishes.excluded)
+        with store.transaction(self.connection):
+            store.put(self.connection, "excluded", excluded)
+            if store.get(self.connection, "prices") != stamp:
+                store.put(self.connection, "prices", stamp)
+                self.connection.execute("INSERT OR IGNORE INTO dirty SELECT id FROM sessions")
+            if store.get(self.connection, "program") != __version__:
+                # another version may read more out of the same logs
+                store.put(self.connection, "program", __version__)
+                self.connection.execute("UPDATE sources SET size = -1")
+        self.scanner.places = self._places._replace(
+            user_data_dirs=union(self._places.user_data_dirs, wishes.user_data_dirs),
+            agent_log_dirs=union(self._places.agent_log_dirs, wishes.agent_log_dirs),
+        )
+        self._wishes = wishes
+        self.scanner.refresh()
+        self.sums = Sums(self.connection, prices, wishes.excluded)
+        return self.sums
+
+    def sweep(self, stop: Stop = lambda: False, tell: Tell = lambda done, of: None) -> int:
+        """Reads everything that changed and renews the sums; returns how many sessions changed.
+
+        The newest sessions are done first, and each is visible as soon as it is done.
+        """
+        sums = self.prepare()
+        self._retain()
+        groups = self.scanner.changed()
+        done = 0
+        tell(0, len(groups))
+        for at, group in enumerate(groups, 1):
+            if stop():
+                return done
+            touched = self.scanner.ingest(group, stop)
+            if group[0].owner is not None:
+                done += sums.settle(touched, stop)
+            tell(at, len(groups))
+        done += sums.settle(stop=stop)
+        if not store.get(self.connection, "complete"):
+            with store.transaction(self.connection):
+                store.put(self.connection, "complete", 1)
+        return done
+
+    def look(self, paths: Iterable[str], stop: Stop = lambda: False) -> int:
+        """The same for the known logs at ``paths`` alone."""
+        sums = self.prepare()
+        done = 0
+        for group in self.scanner.touched(paths):
+            done += len(self.scanner.ingest(group, stop))
+        return sums.settle(stop=stop) if done or self._any_dirty() else 0
+
+    def _any_dirty(self) -> bool:
+        row = self.connection.execute("SELECT EXISTS(SELECT 1 FROM dirty)").fetchone()
+        return bool(row[0])
+
+    def reindex(self, stop: Stop = lambda: False, tell: Tell = lambda done, of: None) -> int:
+        """Reads every log anew; what deleted ones said stays."""
+        with store.transaction(self.connection):
+            self.connection.execute("UPDATE sources SET size = -1")
+            self.connection.execute("INSERT OR IGNORE INTO dirty SELECT id FROM sessions")
+        self.scanner.refresh()
+        return self.sweep(stop, tell)
+
+    def _retain(self) -> None:
+        days = self._wishes.retention_days if self._wishes else 0
+        if not days:
+            return
+        before = (int(time.time() * 1000) // _DAY_MS - days) * _DAY_MS
+        if before > int(store.get(self.connection, "forget_before", 0)):
+            care.forget_before(self.connection, before)

@@ -1,0 +1,417 @@
+"""From logs to facts: what is new since the last sweep is read, and nothing else.
+
+A log that a provider calls *growing* is read on from where reading stopped, as long as it is
+the same file (device, inode) and the bytes around that place are the same. In every other
+case it is read again and its facts are replaced, but calls that are gone from it are kept.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from session_usage.events import START, Counter, Cursor, Event, Problem, Request, Source
+from session_usage.ledger import codec, store
+from session_usage.ledger.care import since
+from session_usage.ledger.identity import (
+    EDGE,
+    continues,
+    fingerprint,
+    identity,
+    stat_of,
+    with_log,
+)
+from session_usage.ledger.rows import Rows
+from session_usage.places import Places
+from session_usage.providers import provider_for
+from session_usage.sessions import Library
+
+_FAILED = frozenset({"missing", "unreadable", "locked"})
+"""Problems that may be over at the next try: what was known stays as it was."""
+_SIGN_NS = 2_000_000_000
+_REST = 5.0
+"""A source that must be read whole rests for this many times the time its reading took."""
+
+Key = tuple[str, str, str]
+Session = tuple[str, str]
+"""(agent, name); the name is empty for calls of no session."""
+
+
+class Known(NamedTuple):
+    """What the ledger knows of a source, for a quick comparison."""
+
+    id: int
+    owner: Session | None
+    size: int
+    mtime_ns: int
+    gone: bool
+
+
+class Found(NamedTuple):
+    """A source as this sweep found it."""
+
+    source: Source
+    owner: Session | None
+    position: int
+
+    @property
+    def key(self) -> Key:
+        """What the ledger knows a source by."""
+        return self.source.path, self.source.kind, self.source.session or ""
+
+
+class Reading(NamedTuple):
+    """What one reading of a source gave."""
+
+    found: Found
+    known: int | None
+    before: int
+    """The offset it began at; a different one in the ledger means that somebody else wrote."""
+    replace: bool
+    events: dict[Session, list[Event]]
+    cursor: Cursor
+    stat: os.stat_result | None
+    failed: bool
+
+
+class Scanner:
+    """Keeps the facts of one ledger up to date with the logs of ``places``.
+
+    Only the process that holds the lock may use it. ``trouble`` has the problems of sources
+    that could not be read at the last try, ``waiting`` the paths of those that changed but
+    were read a moment ago and rest.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, places: Places) -> None:
+        self.connection = connection
+        self.places = places
+        self._rows = Rows(connection)
+        self.trouble: dict[Key, Problem] = {}
+        self.waiting: set[str] = set()
+        self._ids: dict[Session, int] = {}
+        self._known: dict[Key, Known] = {}
+        self._version = -1
+        self._rests: dict[Key, float] = {}
+
+    def changed(self) -> list[list[Found]]:
+        """The sources that differ from what the ledger knows, those of one session together:
+        databases of many sessions first, then the newest sessions. Notes which are gone."""
+        self._load()
+        library = Library(self.places)
+        found: dict[Key, Found] = {}
+        groups: list[list[Found]] = []
+        for source in library.shared:
+            each = Found(with_log(source), None, 0)
+            found[each.key] = each
+            if self._differs(each):
+                groups.append([each])
+        own: list[tuple[int, list[Found]]] = []
+        for (agent, name), ref in library.refs.items():
+            of: dict[Key, Found] = {}
+            for at, source in enumerate(ref.sources):
+                each = Found(source, (agent, name), at)
+                of.setdefault(each.key, each)
+            found.update(of)
+            new = [each for each in of.values() if self._differs(each)]
+            if new:
+                own.append((ref.updated_ns, new))
+        own.sort(key=lambda item: item[0], reverse=True)
+        self._note_gone(found.keys())
+        return groups + [group for _, group in own]
+
+    def _differs(self, found: Found) -> bool:
+        known = self._known.get(found.key)
+        if known is None:
+            return True
+        source = found.source
+        if (known.size, known.mtime_ns) == (source.size, source.mtime_ns):
+            return known.gone or known.owner != found.owner
+        if self._rests.get(found.key, 0.0) > time.monotonic():
+            self.waiting.add(source.path)
+            return False
+        self.waiting.discard(source.path)
+        return True
+
+    def touched(self, paths: Iterable[str]) -> list[list[Found]]:
+        """Those of the known sources at ``paths`` that changed, without looking anywhere else."""
+        self._load()
+        wanted = set(paths)
+        groups: dict[Session | Key, list[Found]] = {}
+        for key, known in self._known.items():
+            if key[0] not in wanted:
+                continue
+            # a source without owner belongs to many sessions; agents are told by the database
+            source = self._source(known.id)
+            if source is None:
+                continue
+            try:
+                stat = os.stat(key[0])
+            except OSError:
+                continue
+            source = with_log(source._replace(size=stat.st_size, mtime_ns=stat.st_mtime_ns))
+            each = Found(source, known.owner, self._position(known.id))
+            if self._differs(each):
+                groups.setdefault(known.owner or key, []).append(each)
+        return list(groups.values())
+
+    def _source(self, row: int) -> Source | None:
+        found = self.connection.execute(
+            "SELECT agent, kind, path, session FROM sources WHERE id = ?", (row,)
+        ).fetchone()
+        if found is None:
+            return None
+        agent, kind, path, session = found
+        return Source(agent, kind, store.restored(path), session or None)
+
+    def _position(self, row: int) -> int:
+        found = self.connection.execute(
+            "SELECT position FROM sources WHERE id = ?", (row,)
+        ).fetchone()
+        return int(found[0]) if found else 0
+
+    def knows(self, paths: Iterable[str]) -> bool:
+        """Are all of these known logs? If not, something new is there."""
+        known = {key[0] for key in self._known}
+        return known.issuperset(paths)
+
+    def refresh(self) -> None:
+        """Sources were marked to be read again by our own hand."""
+        self._version = -1
+
+    def _load(self) -> None:
+        """Reads what the ledger knows, unless nobody else wrote to it since."""
+        version = self.connection.execute("PRAGMA data_version").fetchone()[0]
+        if version == self._version:
+            return
+        self._version = version
+        self._known.clear()
+        self._ids.clear()
+        for row in self.connection.execute(
+            "SELECT s.id, s.path, s.kind, s.session, s.size, s.mtime_ns, s.gone, o.agent, o.name"
+            " FROM sources s LEFT JOIN sessions o ON o.id = s.owner"
+        ):
+            number, path, kind, session, size, mtime_ns, gone, agent, name = row
+            owner = None if agent is None else (agent, store.restored(name))
+            key = store.restored(path), kind, session
+            self._known[key] = Known(number, owner, size, mtime_ns, bool(gone))
+
+    def _note_gone(self, found: Iterable[Key]) -> None:
+        missing = self._known.keys() - found
+        lost = [key for key in missing if not self._known[key].gone and not os.path.lexists(key[0])]
+        if not lost:
+            return
+        with store.transaction(self.connection):
+            for key in lost:
+                number = self._known[key].id
+                self.connection.execute("UPDATE sources SET gone = 1 WHERE id = ?", (number,))
+                self.connection.execute(
+                    "INSERT OR IGNORE INTO dirty SELECT owner FROM sources"
+                    " WHERE id = ? AND owner IS NOT NULL",
+                    (number,),
+                )
+        for key in lost:
+            self._known[key] = self._known[key]._replace(gone=True)
+
+    def session(self, key: Session) -> tuple[int, int]:
+        """(id, state) of a session's row, made when it is new."""
+        agent, name = key[0], store.stored(key[1])
+        query = "SELECT id, state FROM sessions WHERE agent = ? AND name = ?"
+        row = self.connection.execute(query, (agent, name)).fetchone()
+        if row is None:
+            self.connection.execute("INSERT INTO sessions(agent, name) VALUES(?, ?)", (agent, name))
+            row = self.connection.execute(query, (agent, name)).fetchone()
+        return int(row[0]), int(row[1])
+
+    def ingest(self, group: list[Found], stop: Callable[[], bool] = lambda: False) -> set[int]:
+        """Reads these sources and writes their facts in one transaction.
+
+        Returns the ids of the sessions whose facts changed; they are marked dirty.
+        """
+        readings = []
+        for found in group:
+            if stop():
+                break
+            begun = time.monotonic()
+            reading = self._read(found)
+            if found.source.kind not in provider_for(found.source.agent).growing:
+                now = time.monotonic()
+                self._rests[found.key] = now + (now - begun) * _REST
+            readings.append(reading)
+        touched: set[int] = set()
+        written: list[tuple[Key, Known]] = []
+        with store.transaction(self.connection):
+            for reading in readings:
+                if reading.failed:
+                    continue
+                number, sessions = self._write(reading)
+                touched |= sessions
+                source = reading.found.source
+                known = Known(number, reading.found.owner, source.size, source.mtime_ns, False)
+                written.append((reading.found.key, known))
+            self.connection.executemany(
+                "INSERT OR IGNORE INTO dirty VALUES(?)", [(number,) for number in touched]
+            )
+        self._known.update(written)
+        return touched
+
+    def _read(self, found: Found) -> Reading:
+        source, owner = found.source, found.owner
+        known = self._known.get(found.key)
+        start, replace, before = START, True, -1
+        stat = stat_of(source.path)
+        provider = provider_for(source.agent)
+        if known is not None:
+            row = self.connection.execute(
+                "SELECT device, inode, size, head, mark, offset, cursor FROM sources WHERE id = ?",
+                (known.id,),
+            ).fetchone()
+            if row is not None:
+                before = row[5]
+                if source.kind in provider.growing and continues(source, stat, row):
+                    start, replace = Cursor(row[5], tuple(codec.loads(row[6]))), False
+        events: dict[Session, list[Event]] = {}
+        cursor = start
+        failed = False
+        for event in provider.read(source, start, full=True):
+            if isinstance(event, Cursor):
+                cursor = event
+                continue
+            if isinstance(event, Problem) and event.kind in _FAILED and event.offset is None:
+                failed = True
+                self.trouble[found.key] = event
+            session = owner or (source.agent, event.session or "")
+            events.setdefault(session, []).append(event)
+        if not failed:
+            self.trouble.pop(found.key, None)
+        return Reading(
+            found, known.id if known else None, before, replace, events, cursor, stat, failed
+        )
+
+    def _write(self, reading: Reading) -> tuple[int, set[int]]:
+        found, cursor = reading.found, reading.cursor
+        source = found.source
+        connection = self.connection
+        owner = self.session(found.owner)[0] if found.owner else None
+        touched: set[int] = set()
+        number = reading.known
+        if number is None:
+            number = self._moved(reading) or self._insert(source)
+        row = connection.execute(
+            "SELECT owner, offset FROM sources WHERE id = ?", (number,)
+        ).fetchone()
+        if row is None:  # forgotten while we read
+            number = self._insert(source)
+            row = (None, 0)
+        if not reading.replace and row[1] != reading.before:
+            return number, touched  # somebody else wrote: the next sweep reads from there
+        if row[0] not in (None, owner):
+            touched.add(row[0])
+            connection.execute(
+                "UPDATE facts SET session = ? WHERE source = ? AND session = ?",
+                (owner, number, row[0]),
+            )
+            touched.add(owner or 0)
+        active = self._wanted(reading)
+        if reading.replace:
+            touched |= self._rows.replace(number, source, active)
+        else:
+            touched |= self._rows.append(number, source, active)
+        if found.owner is not None and owner in active:
+            touched |= self._note_copies(number, found.owner, active[owner])
+        stat = reading.stat
+        connection.execute(
+            "UPDATE sources SET owner = ?, position = ?, device = ?, inode = ?, size = ?,"
+            " mtime_ns = ?, head = ?, mark = ?, offset = ?, cursor = ?,"
+            " generation = generation + ?, gone = 0 WHERE id = ?",
+            (
+                owner, found.position, *identity(stat), source.size, source.mtime_ns,
+                min(EDGE, cursor.offset), fingerprint(source.path, cursor.offset), cursor.offset,
+                codec.dumps(cursor.state), int(reading.replace), number,
+            ),
+        )  # fmt: skip
+        if owner is not None and (reading.known is None or self._woke(owner, source)):
+            touched.add(owner)
+        return number, touched - {0}
+
+    def _woke(self, owner: int, source: Source) -> bool:
+        """Is this a sign of life of its session, though nothing that counts? It makes it the
+        newest one; while it goes on, that is noted every few seconds only."""
+        (updated_ns,) = self.connection.execute(
+            "SELECT updated_ns FROM sessions WHERE id = ?", (owner,)
+        ).fetchone()
+        return bool(source.mtime_ns > updated_ns + _SIGN_NS)
+
+    def _wanted(self, reading: Reading) -> dict[int, list[Event]]:
+        """What was read, by session, less what is to be forgotten."""
+        before_ms = int(store.get(self.connection, "forget_before", 0))
+        result = {}
+        for key, events in reading.events.items():
+            number, state = self.session(key)
+            if state != store.ACTIVE:
+                continue
+            if before_ms:
+                was = self.connection.execute(
+                    "SELECT cut FROM sessions WHERE id = ?", (number,)
+                ).fetchone()[0]
+                events, cut = since(events, before_ms, bool(was))
+                if cut and not was:
+                    self.connection.execute("UPDATE sessions SET cut = 1 WHERE id = ?", (number,))
+            result[number] = events
+        return result
+
+    def _insert(self, source: Source) -> int:
+        """A row for a source that is new."""
+        return int(
+            self.connection.execute(
+                "INSERT INTO sources(agent, kind, path, session, size, mtime_ns)"
+                " VALUES(?, ?, ?, ?, 0, 0)",
+                (source.agent, source.kind, store.stored(source.path), source.session or ""),
+            ).lastrowid
+            or 0
+        )
+
+    def _moved(self, reading: Reading) -> int | None:
+        """The row of the same file under the name it had before, if that is gone."""
+        source, stat = reading.found.source, reading.stat
+        if stat is None or not stat.st_ino:
+            return None
+        rows = self.connection.execute(
+            "SELECT id, path FROM sources WHERE gone = 1 AND inode = ? AND device = ?"
+            " AND kind = ? AND agent = ? AND session = ?",
+            (stat.st_ino, stat.st_dev, source.kind, source.agent, source.session or ""),
+        ).fetchall()
+        for number, path in rows:
+            if os.path.lexists(store.restored(path)):
+                continue
+            self.connection.execute(
+                "UPDATE sources SET path = ? WHERE id = ?", (store.stored(source.path), number)
+            )
+            return int(number)
+        return None
+
+    def _note_copies(self, number: int, owner: Session, events: list[Event]) -> set[int]:
+        """Remembers whose calls this source holds copies of; those sessions change, too."""
+        touched = set()
+        for name in {
+            event.session or ""
+            for event in events
+            if isinstance(event, Request | Counter) and event.session != owner[1]
+        }:
+            session = self.session((owner[0], name))[0]
+            self.connection.execute("INSERT OR IGNORE INTO copies VALUES(?, ?)", (session, number))
+            touched.add(session)
+        return touched
+
+
+def sweep(
+    scanner: Scanner, stop: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[int, int, set[int]]]:
+    """Reads everything that changed; yields (done, of, sessions touched) group by group."""
+    groups = scanner.changed()
+    for done, group in enumerate(groups, 1):
+        if stop():
+            return
+        yield done, len(groups), scanner.ingest(group, stop)

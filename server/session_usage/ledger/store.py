@@ -1,0 +1,275 @@
+"""The file: where it lies, its tables, its versions, and what happens when it is damaged.
+
+SQLite in WAL mode: any number of readers, short write transactions, safe against kill -9.
+One process at a time scans the logs: the one that holds the lock file (the operating system
+lets go of it when that process ends, however it ends).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from session_usage.ledger import codec
+from session_usage.places import Places
+
+VERSION = 1
+"""Version of the tables (``PRAGMA user_version``)."""
+BUSY_SECONDS = 10.0
+_VARIABLES = (
+    "APPDATA", "CLAUDE_CONFIG_DIR", "CODEX_HOME", "COPILOT_HOME", "GEMINI_CLI_HOME",
+    "OPENCODE_DB", "VSCODE_APPDATA", "VSCODE_PORTABLE", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
+)  # fmt: skip
+"""What of the environment decides which logs are this user's."""
+
+TABLES = """
+CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE sessions(
+  id INTEGER PRIMARY KEY, agent TEXT NOT NULL, name TEXT NOT NULL,
+  state INTEGER NOT NULL DEFAULT 0, cut INTEGER NOT NULL DEFAULT 0,
+  late INTEGER NOT NULL DEFAULT 1, updated_ns INTEGER NOT NULL DEFAULT 0,
+  updated_ms INTEGER NOT NULL DEFAULT 0, begin_ms INTEGER, request_ms INTEGER,
+  listed INTEGER NOT NULL DEFAULT 0, ended INTEGER NOT NULL DEFAULT 0,
+  title TEXT, workspace TEXT, project TEXT, branch TEXT,
+  requests INTEGER NOT NULL DEFAULT 0, nano INTEGER, problems INTEGER NOT NULL DEFAULT 0,
+  row BLOB, trouble BLOB, lost BLOB, changed INTEGER NOT NULL DEFAULT 0,
+  UNIQUE(agent, name));
+CREATE INDEX sessions_updated ON sessions(updated_ms);
+CREATE INDEX sessions_changed ON sessions(changed);
+CREATE INDEX sessions_agent ON sessions(agent, listed, updated_ms);
+CREATE INDEX sessions_problems ON sessions(problems) WHERE problems > 0;
+CREATE INDEX sessions_begin ON sessions(begin_ms);
+CREATE TABLE sources(
+  id INTEGER PRIMARY KEY, agent TEXT NOT NULL, kind TEXT NOT NULL, path NOT NULL,
+  session TEXT NOT NULL, owner INTEGER, position INTEGER NOT NULL DEFAULT 0,
+  device INTEGER, inode INTEGER, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+  head INTEGER NOT NULL DEFAULT 0, mark BLOB, offset INTEGER NOT NULL DEFAULT 0, cursor BLOB,
+  generation INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX sources_owner ON sources(owner);
+CREATE INDEX sources_kind ON sources(gone, agent, kind);
+CREATE TABLE facts(
+  id INTEGER PRIMARY KEY, source INTEGER NOT NULL, session INTEGER NOT NULL,
+  kept INTEGER NOT NULL DEFAULT 0, data BLOB NOT NULL);
+CREATE INDEX facts_source ON facts(source);
+CREATE INDEX facts_session ON facts(session);
+CREATE TABLE copies(session INTEGER, source INTEGER, PRIMARY KEY(session, source)) WITHOUT ROWID;
+CREATE TABLE dirty(session INTEGER PRIMARY KEY);
+CREATE TABLE marks(mark INTEGER, session INTEGER, PRIMARY KEY(mark, session)) WITHOUT ROWID;
+CREATE INDEX marks_session ON marks(session);
+CREATE TABLE kinds(
+  id INTEGER PRIMARY KEY, agent TEXT, model TEXT, provider TEXT, billing TEXT, basis INTEGER,
+  subagent TEXT, surface TEXT, skill TEXT, workspace TEXT, branch TEXT, remainder INTEGER);
+CREATE TABLE cells(
+  quarter INTEGER, session INTEGER, kind INTEGER, requests INTEGER, failed INTEGER,
+  unknown INTEGER, input INTEGER, read INTEGER, write INTEGER, output INTEGER,
+  reasoning INTEGER, nano INTEGER, PRIMARY KEY(quarter, session, kind)) WITHOUT ROWID;
+CREATE INDEX cells_session ON cells(session);
+CREATE TABLE tools(
+  quarter INTEGER, session INTEGER, tool TEXT, subagent TEXT, skill TEXT, calls INTEGER);
+CREATE INDEX tools_session ON tools(session);
+CREATE INDEX tools_quarter ON tools(quarter);
+"""
+
+ACTIVE, EXCLUDED, FORGOTTEN = 0, 1, 2
+"""States of a session: counted; not kept because of a setting; never to come back."""
+
+
+class Damaged(Exception):
+    """The file is no ledger, or one that SQLite cannot read."""
+
+
+class Opened(NamedTuple):
+    """A connection, and one line if the ledger before it had to be set aside."""
+
+    connection: sqlite3.Connection
+    problem: str | None
+
+
+def path_of(places: Places) -> str:
+    """Where the ledger of these places lies. Other places, other ledger: a home folder or an
+    environment that names other logs must not mix with the user's own."""
+    told = [f"{name}={places.env[name]}" for name in _VARIABLES if places.env.get(name)]
+    told += [f"{agent}={folder}" for agent, folder in places.roots]
+    if places.home != os.path.expanduser("~"):
+        told.append(places.home)
+    name = "ledger"
+    if told:
+        name += (
+            "-"
+            + hashlib.blake2b("\0".join(told).encode("utf-8", "replace"), digest_size=6).hexdigest()
+        )
+    return os.path.join(places.state(), name + ".db")
+
+
+def reader(path: str) -> sqlite3.Connection:
+    """A connection for reading (only temporary tables are made); raises FileNotFoundError when
+    there is no ledger yet."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(path)
+    return _connect(path)
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA secure_delete = FAST")
+    return connection
+
+
+def writer(path: str) -> Opened:
+    """A connection to the ledger, made, migrated or, if it is damaged, made anew.
+
+    A damaged file is kept beside the new one. Raises OSError or sqlite3.Error when the
+    folder cannot be written to.
+    """
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    try:
+        return Opened(_prepared(path), None)
+    except (Damaged, sqlite3.DatabaseError) as error:
+        if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
+            raise
+        aside = set_aside(path)
+        text = f"the ledger was damaged ({error}); it is kept as {aside} and was rebuilt"
+        return Opened(_prepared(path), text)
+
+
+def set_aside(path: str) -> str:
+    """Renames a damaged ledger; returns its new name."""
+    aside = f"{path}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+    for ending in ("", "-wal", "-shm"):
+        with contextlib.suppress(OSError):
+            os.replace(path + ending, aside + ending)
+    return os.path.basename(aside)
+
+
+def _prepared(path: str) -> sqlite3.Connection:
+    connection = _connect(path)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found != VERSION:
+            with transaction(connection):
+                found = connection.execute("PRAGMA user_version").fetchone()[0]
+                if found == 0:
+                    _create(connection)
+                elif found != VERSION:
+                    raise Damaged(f"it has version {found}, this program knows {VERSION}")
+        _translate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise Damaged("it holds tables of another program")
+    for statement in TABLES.split(";\n"):
+        if statement.strip():
+            connection.execute(statement)
+    put(connection, "fields", codec.dumps(codec.names()))
+    put(connection, "generation", 1)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _translate(connection: sqlite3.Connection) -> None:
+    """Rewrites the facts when this version's events have other fields."""
+    names = codec.names()
+    if codec.loads(get(connection, "fields", b"{}")) == names:
+        return
+    with transaction(connection):
+        before = codec.loads(get(connection, "fields", b"{}"))
+        if before == names:
+            return
+        for (row,) in connection.execute("SELECT id FROM facts").fetchall():
+            (data,) = connection.execute("SELECT data FROM facts WHERE id = ?", (row,)).fetchone()
+            connection.execute(
+                "UPDATE facts SET data = ? WHERE id = ?", (codec.translate(data, before), row)
+            )
+        put(connection, "fields", codec.dumps(names))
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of the block or nothing of it; waits for another writer."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def get(connection: sqlite3.Connection, name: str, default: Any = None) -> Any:
+    """A value of the ledger as a whole."""
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return default if row is None else row[0]
+
+
+def put(connection: sqlite3.Connection, name: str, value: Any) -> None:
+    """Sets a value of the ledger as a whole."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (name, value))
+
+
+def stored(text: str) -> str | bytes:
+    """A path or name for a column: bytes where it is no Unicode text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape")
+    return text
+
+
+def restored(value: str | bytes) -> str:
+    """What ``stored`` was given."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+
+class Lock:
+    """The lock of the one process that scans. ``take`` never waits."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path + ".lock"
+        self._file: Any = None
+
+    @property
+    def held(self) -> bool:
+        """Is it ours?"""
+        return self._file is not None
+
+    def take(self) -> bool:
+        """Tries to get the lock; True when it is ours."""
+        if self._file is not None:
+            return True
+        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+        file = open(self.path, "ab")  # noqa: SIM115 - stays open as long as the lock is held
+        try:
+            if os.name == "nt":
+                import msvcrt
+
+                file.seek(0)
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return False
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        """Lets go of the lock."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,368 @@
+"""From facts to sums: each session reconciled and priced once, then kept as cells.
+
+A cell is a quarter of an hour (no time zone moves by less) of one session and one kind of
+request. What a cell holds comes from the same ``reconcile``, ``amounts`` and ``Tally`` as a
+report without a ledger, so that the two cannot disagree.
+
+A call that stands in the files of several sessions (forks and resumed sessions copy lines)
+counts for the one whose files are oldest, as in ``sessions.Library.all``.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from session_usage.events import BASES, Counter
+from session_usage.ledger import codec, store
+from session_usage.ledger.facts import Facts, mark, without
+from session_usage.pricing import Prices, Quote
+from session_usage.projects import project_of
+from session_usage.providers import provider_for
+from session_usage.reconcile import Session
+from session_usage.report import Amount, Usage, amounts, iso, moment, problem_wire, provider, times
+from session_usage.usage import Tally
+
+QUARTER_MS = 900_000
+NO_TIME = -1
+"""The quarter of what has no time: in totals of all time only."""
+_LIMIT = 1 << 53
+"""Larger figures are garbage and would overflow a sum."""
+_BATCH_SECONDS = 0.1
+_RANK = {basis: rank for rank, basis in enumerate(BASES)}
+
+
+class Sums:
+    """Makes and renews the sums of sessions. Only the process that scans may use it."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, prices: Prices, excluded: Iterable[str] = ()
+    ) -> None:
+        self.connection = connection
+        self.prices = prices
+        self.excluded = tuple(excluded)
+        self._facts = Facts(connection)
+        self._kinds: dict[tuple[Any, ...], int] = {}
+
+    def settle(
+        self, only: Iterable[int] | None = None, stop: Callable[[], bool] = lambda: False
+    ) -> int:
+        """Renews the dirty sessions (or those of ``only``); returns how many."""
+        done = 0
+        while not stop():
+            batch = self._dirty(only)
+            if not batch:
+                break
+            begun = time.monotonic()
+            with store.transaction(self.connection):
+                generation = next_generation(self.connection)
+                for session in batch:
+                    self._renew(session, generation)
+                    self.connection.execute("DELETE FROM dirty WHERE session = ?", (session,))
+                    done += 1
+                    if time.monotonic() - begun > _BATCH_SECONDS:
+                        break
+        return done
+
+    def _dirty(self, only: Iterable[int] | None) -> list[int]:
+        if only is None:
+            rows = self.connection.execute("SELECT session FROM dirty LIMIT 100")
+            return [row for (row,) in rows]
+        query = "SELECT session FROM dirty WHERE session = ?"
+        return [each for each in only if self.connection.execute(query, (each,)).fetchone()]
+
+    def _renew(self, number: int, generation: int) -> None:
+        connection = self.connection
+        row = connection.execute(
+            "SELECT agent, name, state FROM sessions WHERE id = ?", (number,)
+        ).fetchone()
+        if row is None:
+            return
+        agent, name, state = row[0], store.restored(row[1]), row[2]
+        if state != store.ACTIVE:
+            clear(connection, number, generation)
+            return
+        kinds = connection.execute(
+            "SELECT kind, mtime_ns FROM sources WHERE owner = ? ORDER BY id", (number,)
+        ).fetchall()
+        updated_ns = max((mtime for _, mtime in kinds), default=0)
+        session, rest = self._facts.load(number, agent, name, bool(kinds))
+        meta = session.meta
+        where = (meta.project, meta.workspace, project_of(meta.workspace, meta.project))
+        if any(place and is_below(place, self.excluded) for place in where):
+            exclude(connection, number)
+            clear(connection, number, generation)
+            return
+        order = (int(not kinds), updated_ns, agent, name)
+        elsewhere = self._marks(number, order, session, rest) if _forks(agent) else set()
+        priced = [*amounts(session, self.prices), *amounts(rest, self.prices)]
+        counted = without(priced, elsewhere)
+        whole = session if not rest.requests else self._facts.whole(number, agent, name)
+        own = priced if whole is session else list(amounts(whole, self.prices))
+        connection.execute("DELETE FROM cells WHERE session = ?", (number,))
+        connection.execute("DELETE FROM tools WHERE session = ?", (number,))
+        connection.executemany(
+            "INSERT INTO cells VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            cells(number, session, counted, self._kind),
+        )
+        connection.executemany("INSERT INTO tools VALUES(?, ?, ?, ?, ?, ?)", tools(number, session))
+        there = self._sources_there(number)
+        self._row(
+            number, generation, whole, own, counted, there, updated_ns, bool(kinds), elsewhere
+        )
+
+    def _sources_there(self, number: int) -> list[str]:
+        return sorted(
+            kind
+            for (kind,) in self.connection.execute(
+                "SELECT DISTINCT kind FROM sources WHERE owner = ? AND gone = 0", (number,)
+            )
+        )
+
+    def _marks(
+        self,
+        number: int,
+        order: tuple[Any, ...],
+        session: Session,
+        rest: Session,
+    ) -> set[int]:
+        """Marks of calls that count for another session; those sessions are made dirty where
+        what they count must change."""
+        connection = self.connection
+        marks = {mark(request) for request in (*session.requests, *rest.requests)}
+        known = {
+            found
+            for (found,) in connection.execute(
+                "SELECT mark FROM marks WHERE session = ?", (number,)
+            )
+        }
+        connection.executemany(
+            "INSERT OR IGNORE INTO marks VALUES(?, ?)", [(each, number) for each in marks - known]
+        )
+        gone = known - marks
+        connection.executemany(
+            "DELETE FROM marks WHERE mark = ? AND session = ?", [(each, number) for each in gone]
+        )
+        holders: dict[int, list[int]] = {}
+        for each, other in connection.execute(
+            "SELECT other.mark, other.session FROM marks own JOIN marks other"
+            " ON other.mark = own.mark AND other.session != own.session WHERE own.session = ?",
+            (number,),
+        ):
+            holders.setdefault(each, []).append(other)
+        for each in gone:
+            for (other,) in connection.execute("SELECT session FROM marks WHERE mark = ?", (each,)):
+                holders.setdefault(each, []).append(other)
+        if not holders:
+            return set()
+        orders = {number: order}
+        losses: dict[int, set[int]] = {}
+        for other in {other for others in holders.values() for other in others}:
+            orders[other], losses[other] = self._order(other)
+        elsewhere: set[int] = set()
+        for each, others in holders.items():
+            everyone = [*others, number] if each in marks else others
+            winner = min(everyone, key=orders.__getitem__)
+            if each in marks and winner != number:
+                elsewhere.add(each)
+            for other in others:
+                if (each in losses[other]) == (other == winner):
+                    connection.execute("INSERT OR IGNORE INTO dirty VALUES(?)", (other,))
+        return elsewhere
+
+    def _order(self, number: int) -> tuple[tuple[Any, ...], set[int]]:
+        late, updated_ns, agent, name, lost = self.connection.execute(
+            "SELECT late, updated_ns, agent, name, lost FROM sessions WHERE id = ?", (number,)
+        ).fetchone()
+        found = set(codec.loads(lost)) if lost else set()
+        return (late, updated_ns, agent, store.restored(name)), found
+
+    def _kind(self, values: tuple[Any, ...]) -> int:
+        known = self._kinds.get(values)
+        if known is None:
+            safe = tuple(store.stored(v) if isinstance(v, str) else v for v in values)
+            row = self.connection.execute(
+                "SELECT id FROM kinds WHERE agent IS ? AND model IS ? AND provider IS ?"
+                " AND billing IS ? AND basis IS ? AND subagent IS ? AND surface IS ?"
+                " AND skill IS ? AND workspace IS ? AND branch IS ? AND remainder IS ?",
+                safe,
+            ).fetchone()
+            if row is None:
+                marks = ",".join("?" * len(safe))
+                cursor = self.connection.execute(f"INSERT INTO kinds VALUES(NULL,{marks})", safe)
+                known = int(cursor.lastrowid or 0)
+            else:
+                known = int(row[0])
+            self._kinds[values] = known
+        return known
+
+    def _row(
+        self,
+        number: int,
+        generation: int,
+        session: Session,
+        own: list[Amount],
+        counted: list[Amount],
+        there: list[str],
+        updated_ns: int,
+        has_sources: bool,
+        elsewhere: set[int],
+    ) -> None:
+        meta = session.meta
+        totals = Tally()
+        totals.sessions = 1
+        models: dict[str, int] = {}
+        for usage, quote in own:
+            totals.add(usage, quote.nano_aiu, quote.basis, quote.billing)
+            if usage.model:
+                models[usage.model] = models.get(usage.model, 0) + (quote.nano_aiu or 0)
+        updated_ms = max(updated_ns // 1_000_000, meta.updated_ms or 0)
+        calls = [r.started_ms for r in session.requests if r.started_ms is not None]
+        begun = [at for usage, _ in counted if (at := moment(usage)) is not None]
+        begin, _ = times(session)
+        project = project_of(meta.workspace, meta.project)
+        row = {
+            "agent": session.agent,
+            "id": session.id,
+            "title": meta.title,
+            "workspace": meta.workspace,
+            "project": project,
+            "branch": meta.branch,
+            "createdAt": iso(meta.created_ms or begin),
+            "updatedAt": iso(updated_ms or None),
+            "sources": there,
+            "models": sorted(models, key=lambda name: (-models[name], name)),
+            "totals": totals.wire(),
+        }
+        trouble = [problem_wire(problem) for problem in session.problems]
+        listed = session.id is not None and (
+            has_sources or bool(session.requests) or bool(meta.path)
+        )
+        safe = [
+            None if value is None else store.stored(value)
+            for value in (meta.title, meta.workspace, project, meta.branch)
+        ]
+        self.connection.execute(
+            "UPDATE sessions SET late = ?, updated_ns = ?, updated_ms = ?, begin_ms = ?,"
+            " request_ms = ?, listed = ?, ended = ?, title = ?, workspace = ?, project = ?,"
+            " branch = ?, requests = ?, nano = ?, problems = ?, row = ?, trouble = ?, lost = ?,"
+            " changed = ? WHERE id = ?",
+            (
+                int(not has_sources), updated_ns, min(updated_ms, _LIMIT),
+                min(begun, default=None), max(calls, default=None), int(listed), _ended(session),
+                *safe, totals.requests,
+                None if totals.nano_aiu is None else min(totals.nano_aiu, _LIMIT), len(trouble),
+                codec.dumps(row), codec.dumps(trouble) if trouble else None,
+                codec.dumps(sorted(elsewhere)) if elsewhere else None, generation, number,
+            ),
+        )  # fmt: skip
+
+
+def _forks(agent: str) -> bool:
+    return provider_for(agent).forks
+
+
+def dimensions(session: Session, usage: Usage, quote: Quote) -> dict[str, Any]:
+    """What a cell is about, in the order of the columns of ``kinds``; see ``report.Fold``."""
+    meta = session.meta
+    return {
+        "agent": session.agent,
+        "model": usage.model,
+        "provider": provider(usage, quote),
+        "billing": quote.billing,
+        "basis": quote.basis,
+        "subagent": "/".join(usage.subagent) or "main",
+        "surface": getattr(usage, "surface", None),
+        "skill": getattr(usage, "skill", None),
+        "workspace": project_of(getattr(usage, "cwd", None) or meta.workspace, meta.project),
+        "branch": getattr(usage, "branch", None) or meta.branch,
+    }
+
+
+def cells(
+    number: int,
+    session: Session,
+    counted: Iterable[Amount],
+    kind: Callable[[tuple[Any, ...]], int],
+) -> Iterator[tuple[int | None, ...]]:
+    """Rows of the table ``cells`` for these amounts; ``kind`` gives the id of a kind."""
+    tallies: dict[tuple[int, int], Tally] = {}
+    for usage, quote in counted:
+        at_ms = moment(usage)
+        quarter = NO_TIME if at_ms is None or abs(at_ms) > _LIMIT else at_ms // QUARTER_MS
+        values = dimensions(session, usage, quote)
+        values["basis"] = _RANK[quote.basis]
+        key = quarter, kind((*values.values(), int(type(usage) is Counter)))
+        tally = tallies.setdefault(key, Tally())
+        tally.add(usage, quote.nano_aiu, quote.basis, quote.billing)
+    for (quarter, of), tally in tallies.items():
+        figures = (
+            tally.requests, tally.failed_requests, tally.unknown_requests, tally.input_tokens,
+            tally.cache_read_tokens, tally.cache_write_tokens, tally.output_tokens,
+            tally.reasoning_tokens, tally.nano_aiu,
+        )  # fmt: skip
+        limited = (None if figure is None else min(figure, _LIMIT) for figure in figures)
+        yield quarter, number, of, *limited
+
+
+def tools(number: int, session: Session) -> Iterator[tuple[Any, ...]]:
+    """Rows of the table ``tools`` for a session."""
+    calls: dict[tuple[Any, ...], int] = {}
+    for call in session.tools:
+        quarter = NO_TIME if call.at_ms is None else call.at_ms // QUARTER_MS
+        key = quarter, call.name, "/".join(call.subagent) or "main", call.skill
+        calls[key] = calls.get(key, 0) + 1
+    for (quarter, tool, subagent, skill), count in calls.items():
+        yield quarter, number, tool, subagent, skill, count
+
+
+def _ended(session: Session) -> int:
+    """Did the agent write that the session is over, after its last call?"""
+    last = max((r.started_ms or 0 for r in session.requests), default=0)
+    facts = dict(session.meta.facts)
+    return int("shutdownType" in facts and (session.meta.updated_ms or 0) >= last)
+
+
+def is_below(place: str, folders: Iterable[str]) -> bool:
+    """Is ``place`` one of ``folders``, or does it lie in one?"""
+    path = os.path.normcase(place.rstrip("/\\"))
+    for folder in folders:
+        above = os.path.normcase(folder.rstrip("/\\"))
+        if above and (path == above or path.startswith((above + "/", above + "\\"))):
+            return True
+    return False
+
+
+def clear(connection: sqlite3.Connection, number: int, generation: int) -> None:
+    """Deletes all that is known of a session but its id and state."""
+    connection.execute(
+        "INSERT OR IGNORE INTO dirty SELECT other.session FROM marks own JOIN marks other"
+        " ON other.mark = own.mark AND other.session != own.session WHERE own.session = ?",
+        (number,),
+    )
+    for table in ("cells", "tools", "facts", "marks", "copies"):
+        connection.execute(f"DELETE FROM {table} WHERE session = ?", (number,))
+    connection.execute(
+        "UPDATE sessions SET listed = 0, title = NULL, workspace = NULL, project = NULL,"
+        " branch = NULL, requests = 0, nano = NULL, problems = 0, row = NULL, trouble = NULL,"
+        " lost = NULL, begin_ms = NULL, request_ms = NULL, changed = ? WHERE id = ?",
+        (generation, number),
+    )
+
+
+def next_generation(connection: sqlite3.Connection) -> int:
+    """Counts one more change of the ledger; call it inside a transaction."""
+    generation = int(store.get(connection, "generation", 1)) + 1
+    store.put(connection, "generation", generation)
+    return generation
+
+
+def exclude(connection: sqlite3.Connection, number: int) -> None:
+    """From now on nothing of this session is kept, as long as the setting says so."""
+    connection.execute(
+        "UPDATE sessions SET state = ? WHERE id = ? AND state = ?",
+        (store.EXCLUDED, number, store.ACTIVE),
+    )

@@ -1,0 +1,268 @@
+"""What every handler works with: places, settings, prices, threads that read the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from session_usage.errors import SessionNotFound
+from session_usage.ledger.wishes import Wishes
+from session_usage.places import Places, here, system_zone
+from session_usage.protocol import InitializationOptions, Settings
+
+if TYPE_CHECKING:
+    from session_usage.ledger.query import Reader, Ref
+    from session_usage.pricing import Prices
+    from session_usage.report import Zone
+
+_T = TypeVar("_T")
+THREADS = 3
+
+
+class Prepared:
+    """A result that is JSON already: it is sent as it is."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+class Start(NamedTuple):
+    """How the server was started."""
+
+    home: str | None = None
+    user_data_dirs: tuple[str, ...] = ()
+    agent_log_dirs: tuple[str, ...] = ()
+    prices: str | None = None
+    zone: str | None = None
+
+
+class Call:
+    """One request at work: its progress, and whether somebody still wants the answer."""
+
+    def __init__(self, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
+        self.progress = progress
+        self._stopped = threading.Event()
+        self.reader: Reader | None = None
+
+    def stopped(self) -> bool:
+        """Was the request cancelled?"""
+        return self._stopped.is_set()
+
+    def stop(self) -> None:
+        """Ends the work as soon as can be."""
+        self._stopped.set()
+        reader = self.reader
+        if reader is not None:
+            with contextlib.suppress(Exception):  # it may be closed by now
+                reader.connection.interrupt()
+
+
+class Desk:
+    """The state of one server."""
+
+    def __init__(self, start: Start) -> None:
+        self.start = start
+        self.options = InitializationOptions()
+        self.client_settings: Any = None
+        self.settings, self.problems = Settings(), list[str]()
+        self.places = self._places()
+        self.path = ""
+        self.ready = asyncio.Event()
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="ledger")
+        self._local = threading.local()
+
+    def _places(self) -> Places:
+        start, options, settings = self.start, self.options, self.settings
+        return here(
+            start.home,
+            (
+                *start.user_data_dirs,
+                *(options.user_data_dirs or ()),
+                *(settings.user_data_dirs or ()),
+            ),
+            (*start.agent_log_dirs, *(settings.agent_log_dirs or ())),
+        )
+
+    def configure(self, options: InitializationOptions | None, client_settings: Any) -> None:
+        """Takes what the editor says of itself and its settings."""
+        if options is not None:
+            self.options = options
+        from session_usage.rpc import settings
+
+        self.client_settings = client_settings
+        self.settings, self.problems = settings.merged(self.places, client_settings)
+        self.places = self._places()
+
+    def open(self) -> str | None:
+        """Makes the ledger if there is none; returns a problem in one line, if there is one."""
+        import sqlite3
+        import tempfile
+
+        from session_usage.ledger import store
+
+        self.path = store.path_of(self.places)
+        try:
+            opened = store.writer(self.path)
+        except (OSError, sqlite3.Error) as error:
+            before = self.path
+            self.path = os.path.join(tempfile.mkdtemp(prefix="session-usage-"), "ledger.db")
+            opened = store.writer(self.path)
+            opened.connection.close()
+            return f"{before} cannot be written ({error}); history is not kept this time"
+        opened.connection.close()
+        return opened.problem
+
+    @property
+    def wishes(self) -> Wishes:
+        """What the settings say about what is kept."""
+        settings = self.settings
+        return Wishes(
+            tuple(settings.exclude_projects or ()),
+            settings.retention_days or 0,
+            self.places.user_data_dirs,
+            self.places.agent_log_dirs,
+            self.user_file,
+        )
+
+    @property
+    def user_file(self) -> str | None:
+        """The user's price file."""
+        return self.start.prices or self.settings.prices_file or None
+
+    def prices(self) -> Prices:
+        """The prices in use."""
+        from session_usage.rpc.cards import load_prices
+
+        return load_prices(self.places, self.user_file)[0]
+
+    @property
+    def zone_name(self) -> str:
+        """IANA name of the zone of the user's days."""
+        return self.start.zone or self.settings.zone or system_zone()
+
+    def zone(self) -> Zone:
+        """The zone of the user's days."""
+        from session_usage.report import Zone
+
+        return Zone(self.start.zone or self.settings.zone or None)
+
+    def agents(self, name: str | None) -> tuple[str, ...]:
+        """The agents a request is about: those it names, of those that are switched on.
+
+        Empty means all. Raises UnknownAgent.
+        """
+        from session_usage.providers import agents
+
+        chosen = tuple(self.settings.agents or ())
+        if name is None or name == "all":
+            return chosen
+        return tuple(each.agent for each in agents(name))
+
+    def window(
+        self, since: str | None, until: str | None, window: str | None
+    ) -> tuple[int | None, int | None]:
+        """Bounds of a window in epoch milliseconds; raises BadWindow or UsageError."""
+        from session_usage import windows
+        from session_usage.errors import UsageError
+
+        now_ms = int(time.time() * 1000)
+        if window:
+            if since or until:
+                raise UsageError("window does not go with since or until")
+            return windows.parse(window, now_ms, self.zone_name)
+        return (
+            windows.bound(since, now_ms, self.zone_name) if since else None,
+            windows.bound(until, now_ms, self.zone_name, end=True) if until else None,
+        )
+
+    async def settled(self, seconds: float) -> None:
+        """Waits until what was in the logs at the start is read, but not longer than this."""
+        if not self.ready.is_set():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.ready.wait(), seconds)
+
+    async def ask(self, call: Call, work: Callable[[Reader], _T]) -> _T:
+        """Runs ``work`` with a reader in a thread of its own; cancelling stops it."""
+
+        from session_usage.ledger.query import Reader
+
+        def run() -> _T:
+            reader: Reader | None = getattr(self._local, "reader", None)
+            if reader is None or reader.path != self.path:
+                reader = self._local.reader = Reader(self.path)
+            call.reader = reader
+            try:
+                if call.stopped():
+                    raise asyncio.CancelledError
+                return work(reader)
+            finally:
+                call.reader = None
+
+        future = asyncio.get_running_loop().run_in_executor(self._pool, run)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            call.stop()
+            future.add_done_callback(_forget)
+            raise
+
+    async def work(self, work: Callable[[], _T]) -> _T:
+        """Runs ``work`` in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def find(self, reader: Reader, name: str, agent: str | None = None) -> Ref:
+        """A session by id or path, with a path made absolute. Raises SessionNotFound."""
+        wanted = self.agents(agent)
+        path = local_path(name)
+        try:
+            return reader.find(path, wanted)
+        except SessionNotFound:
+            if os.sep in path or "/" in path:
+                return reader.find(os.path.realpath(path), wanted)
+            raise
+
+    def folders(self, params: Any) -> tuple[tuple[str, ...], str | None]:
+        """(folders, storage) of the window a request is about; those of ``initialize`` when
+        the request names none."""
+        for source in (params, self.options):
+            folders = [*([source.workspace] if source.workspace else []), *(source.folders or ())]
+            storage = source.storage
+            if folders or storage:
+                return tuple(local_path(folder) for folder in folders), beside(storage)
+        return (), None
+
+    def close(self) -> None:
+        """Lets the threads end; none is waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _forget(future: asyncio.Future[Any]) -> None:
+    """Nobody wants the result of a cancelled request, nor its error."""
+    if not future.cancelled():
+        future.exception()
+
+
+def local_path(text: str) -> str:
+    """A ``file:`` URI as a path; anything else is taken as it is."""
+    if not text.startswith("file:"):
+        return text
+    from session_usage.providers.copilot_vscode import local_path as path_of_uri
+
+    return path_of_uri(text)
+
+
+def beside(storage: str | None) -> str | None:
+    """The folder of a VS Code window's workspace, from the storage folder of an extension in it:
+    all of Copilot's files of that window lie below."""
+    if not storage:
+        return None
+    path = local_path(storage).rstrip("/\\")
+    return os.path.dirname(path) if os.path.basename(os.path.dirname(path)) else path

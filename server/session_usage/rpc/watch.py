@@ -1,0 +1,271 @@
+"""The child process: watches the logs and keeps the ledger, so that the server never waits.
+
+It talks JSON lines with the server: settings and wishes come in, what changed goes out. When
+its input ends (the server is gone, however) it ends at once. Several servers may run; the one
+whose child holds the lock scans, the others' children only notice what it wrote and take over
+when the lock is free.
+
+Changes are found by events of the operating system where ``watchfiles`` is installed, else by
+looking at the newest logs and their folders many times a second; and by a slow sweep over
+everything that finds what both miss.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+from typing import Any
+
+from session_usage.ledger import codec, store
+from session_usage.ledger.keeper import Keeper
+from session_usage.ledger.wishes import Wishes, wish
+from session_usage.places import Places
+from session_usage.rpc.cards import load_prices
+from session_usage.rpc.events import Events, available, roots
+
+_HOT = 24
+"""How many of the newest logs are looked at all the time."""
+_FOLDERS = 32
+_FAST, _SLOW, _SLOWEST = 0.04, 0.2, 0.5
+"""Seconds between two looks: while things happen, after two minutes, after half an hour."""
+_SWEEP_SHARE = 200
+"""A sweep may take this part of the time between two sweeps."""
+_SWEEP_LEAST, _SWEEP_MOST = 2.0, 60.0
+_TELL_SECONDS = 0.1
+
+
+class Watcher:
+    """The loop of the child process."""
+
+    def __init__(self, path: str, places: Places, lines: queue.Queue[dict[str, Any]]) -> None:
+        self.lines = lines
+        self.places = places
+        self.keeper = Keeper(path, places, lambda user_file: load_prices(places, user_file))
+        self.told = 0
+        self.told_at = 0.0
+        self.writing = False
+        self.stopped = False
+        self.next_sweep = 0.0
+        self.last_change = time.monotonic()
+        self.seen: dict[str, tuple[int, int]] = {}
+        self.version = -1
+        self.troubles: set[str] = set()
+        self.events: Events | None = None
+
+    def run(self) -> None:
+        """Until the process ends."""
+        if self.keeper.problem:
+            self.tell(problem=ledger_problem(self.keeper.path, self.keeper.problem))
+        while True:
+            now = time.monotonic()
+            if not self.writing and now >= self.next_sweep:
+                self.take_over()
+            if self.writing and now >= self.next_sweep:
+                self.sweep()
+            elif self.writing:
+                self.look()
+            self.notice()
+            self.obey(self.pause())
+
+    def take_over(self) -> None:
+        """Becomes the one that scans, if nobody else is."""
+        self.writing = self.keeper.lock.take()
+        self.tell(writer=self.writing)
+        if not self.writing:
+            self.next_sweep = time.monotonic() + _SWEEP_LEAST
+
+    def sweep(self) -> None:
+        """Looks at everything."""
+        begun = time.process_time()
+        self.stopped = False
+        self.keeper.sweep(self.interrupted, self.progress)
+        if self.stopped:
+            return
+        self.notice()
+        self.tell(idle=True)
+        self.report_trouble()
+        took = time.process_time() - begun
+        rest = min(max(_SWEEP_LEAST, took * _SWEEP_SHARE), _SWEEP_MOST)
+        self.next_sweep = time.monotonic() + rest
+        self.choose()
+
+    def interrupted(self) -> bool:
+        """Has the server something to say? Long sweeps stop for that and go on after it."""
+        self.stopped = not self.lines.empty()
+        return self.stopped
+
+    def progress(self, done: int, of: int) -> None:
+        """Tells how far a sweep is, and lets the server see what is done."""
+        now = time.monotonic()
+        if of and (now - self.told_at > _TELL_SECONDS or done == of):
+            self.told_at = now
+            self.notice()
+            if of > 3:
+                self.tell(progress=[done, of])
+
+    def choose(self) -> None:
+        """Which files and folders to look at all the time: those of the newest sessions."""
+        connection = self.keeper.connection
+        paths = [
+            store.restored(path)
+            for (path,) in connection.execute(
+                "SELECT path FROM sources WHERE gone = 0 ORDER BY mtime_ns DESC LIMIT ?", (_HOT,)
+            )
+        ]
+        databases = [
+            store.restored(path) + "-wal"
+            for (path,) in connection.execute(
+                "SELECT path FROM sources WHERE gone = 0 AND owner IS NULL"
+                " ORDER BY mtime_ns DESC LIMIT ?",
+                (_HOT // 4,),
+            )
+        ]
+        folders: dict[str, None] = {}
+        for path in paths:
+            for _ in range(3):
+                path = os.path.dirname(path)
+                folders[path] = None
+        wanted = [*paths, *databases, *list(folders)[:_FOLDERS]]
+        self.listen()
+        self.seen = {path: self.seen.get(path) or look_at(path) for path in wanted}
+
+    def listen(self) -> None:
+        """Asks the operating system to tell of changes, where it can be asked."""
+        if self.events is not None and self.events.broken:
+            self.events = None
+            return
+        if not available():
+            return
+        paths = self.keeper.connection.execute("SELECT path FROM sources WHERE gone = 0")
+        folders = roots(store.restored(path) for (path,) in paths)
+        if folders and (self.events is None or self.events.folders != folders):
+            if self.events is not None:
+                self.events.close()
+            self.events = Events(folders)
+
+    def look(self) -> None:
+        """Looks at the newest logs; a changed folder means that something new is in it."""
+        changed = set(self.keeper.scanner.waiting)
+        if self.events is not None:
+            changed |= {path.removesuffix("-wal") for path in self.events.take()}
+        for path, before in self.seen.items():
+            now = look_at(path)
+            if now != before:
+                self.seen[path] = now
+                changed.add(path.removesuffix("-wal"))
+        if not changed and not self.changed_by_others():
+            return
+        if not self.keeper.scanner.knows(changed):
+            self.next_sweep = min(self.next_sweep, time.monotonic())
+        self.keeper.look(changed, self.interrupted)
+        self.last_change = time.monotonic()
+
+    def changed_by_others(self) -> bool:
+        """Did another process write to the ledger (a session was forgotten, a setting set)?"""
+        version = self.keeper.connection.execute("PRAGMA data_version").fetchone()[0]
+        changed = version != self.version
+        self.version = version
+        return bool(changed)
+
+    def notice(self) -> None:
+        """Tells the server when the ledger changed, whoever changed it."""
+        generation = store.get(self.keeper.connection, "generation", 0)
+        if generation != self.told:
+            self.told = generation
+            self.tell(generation=generation)
+
+    def report_trouble(self) -> None:
+        """Tells of sources that cannot be read, each once."""
+        found = {}
+        for problem in self.keeper.scanner.trouble.values():
+            found[f"{problem.kind}:{problem.path}"] = problem
+        for name in found.keys() - self.troubles:
+            from session_usage.report import problem_wire
+
+            self.tell(problem=problem_wire(found[name]))
+        self.troubles = set(found)
+
+    def pause(self) -> float:
+        """Seconds until the next look."""
+        quiet = time.monotonic() - self.last_change
+        if not self.writing:
+            return _SLOW
+        return _FAST if quiet < 120 else _SLOW if quiet < 1800 else _SLOWEST
+
+    def obey(self, seconds: float) -> None:
+        """Waits for a line of the server and does what it says."""
+        try:
+            line = self.lines.get(timeout=seconds)
+        except queue.Empty:
+            return
+        if "wishes" in line:
+            self.wish(line["wishes"])
+        if "sweep" in line:
+            self.next_sweep = 0.0
+        if "reindex" in line:
+            done = self.writing
+            if done:
+                self.keeper.reindex(tell=self.progress)
+            self.notice()
+            self.tell(reindexed=line["reindex"], done=done)
+
+    def wish(self, values: list[Any]) -> None:
+        """Settings of the server that decide what is kept."""
+        wishes = Wishes._make(tuple(each) if isinstance(each, list) else each for each in values)
+        wish(self.keeper.connection, wishes)
+        self.next_sweep = 0.0
+
+    def tell(self, **line: Any) -> None:
+        """Sends a line to the server."""
+        sys.stdout.buffer.write(codec.dumps(line) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def look_at(path: str) -> tuple[int, int]:
+    """(size, mtime) of a file or folder; zeros when it is gone."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
+
+
+def ledger_problem(path: str, text: str) -> dict[str, Any]:
+    """A problem of the ledger itself, as JSON fields."""
+    return {
+        "kind": "ledger", "path": path, "offset": None, "message": text, "agent": None,
+        "session": None,
+    }  # fmt: skip
+
+
+def _read(lines: queue.Queue[dict[str, Any]]) -> None:
+    """Puts lines of the server into the queue; ends the process when there are no more."""
+    for line in sys.stdin.buffer:
+        lines.put(codec.loads(line))
+    os._exit(0)
+
+
+def main() -> None:
+    """The child process: its first line of input says where and what."""
+    first = codec.loads(sys.stdin.buffer.readline())
+    first["places"]["user_data_dirs"] = tuple(first["places"]["user_data_dirs"])
+    first["places"]["agent_log_dirs"] = tuple(first["places"]["agent_log_dirs"])
+    first["places"]["roots"] = tuple(tuple(pair) for pair in first["places"]["roots"])
+    wishes = first["wishes"]
+    lines: queue.Queue[dict[str, Any]] = queue.Queue()
+    if os.name == "posix":
+        os.nice(5)  # the person's own work comes first
+    threading.Thread(target=_read, args=(lines,), daemon=True).start()
+    try:
+        watcher = Watcher(first["path"], Places(**first["places"]), lines)
+        watcher.wish(wishes)
+        watcher.run()
+    except BrokenPipeError:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,522 @@
+"""The ledger: the same figures as the logs, whatever happens to the logs, to it or to us."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from session_usage import pricing
+from session_usage.events import Meta, Request
+from session_usage.ledger import care, codec, store
+from session_usage.ledger.folds import Filter, Folding
+from session_usage.ledger.keeper import Keeper
+from session_usage.ledger.query import Reader
+from session_usage.ledger.wishes import Wishes, wish
+from session_usage.places import Places, here
+from session_usage.report import Fold, Zone, session_report
+from session_usage.sessions import Library
+
+DATA = Path(__file__).parent / "data"
+PRICES = pricing.load()
+BREAKDOWNS = (
+    (), ("agent", "model"), ("day", "model"), ("hour",), ("session",), ("subagent", "skill"),
+    ("tool",), ("workspace", "branch"), ("basis", "billing"), ("provider", "surface"), ("turn",),
+)  # fmt: skip
+
+
+def places_of(folder: Path, agent: str) -> Places:
+    if agent == "copilot-cli":
+        return here(str(folder / "none"), roots=[("copilot-cli", str(folder / "state"))])
+    if agent == "vscode":
+        return here(str(folder / "none"), [str(folder)])
+    return here(str(folder / "home"))
+
+
+def cases() -> Iterator[tuple[str, str]]:
+    for agent in ("copilot-cli", "vscode", "gemini", "claude-code", "codex"):
+        root = DATA / agent
+        for folder in sorted(root.iterdir()) if root.is_dir() else ():
+            if (
+                (folder / "state").is_dir()
+                or (folder / "User").is_dir()
+                or (folder / "home").is_dir()
+            ):
+                yield agent, folder.name
+
+
+def load_prices(user_file: str | None) -> tuple[pricing.Prices, str]:
+    return PRICES, "test"
+
+
+class Ledger:
+    """A ledger of the logs in a folder."""
+
+    def __init__(self, folder: Path, places: Places) -> None:
+        self.path = str(folder / "own" / "ledger.db")
+        self.places = places
+        self.keeper = Keeper(self.path, places, load_prices)
+
+    def sweep(self) -> int:
+        return self.keeper.sweep()
+
+    def fold(self, *by: str, **window: int) -> dict[str, object]:
+        reader = Reader(self.path)
+        try:
+            found = Folding(
+                reader, PRICES, window.get("chosen"), window.get("start_ms"),  # type: ignore[arg-type]
+                window.get("end_ms"), Zone("Asia/Tokyo"),
+            )  # fmt: skip
+            return found.fold(by).wire()
+        finally:
+            reader.close()
+
+
+def from_logs(places: Places, *by: str, contains: object = None) -> dict[str, object]:
+    fold = Fold(PRICES, by, contains, Zone("Asia/Tokyo"))  # type: ignore[arg-type]
+    for session in Library(places).all(full=True):
+        fold.add(session)
+    return fold.wire()
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    shutil.copytree(DATA / "copilot-cli" / "capi-tools", tmp_path / "logs")
+    return tmp_path / "logs"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, logs: Path) -> Iterator[Ledger]:
+    made = Ledger(tmp_path, places_of(logs, "copilot-cli"))
+    yield made
+    made.keeper.close()
+
+
+def journal(logs: Path) -> Path:
+    return next((logs / "state" / "session-state").glob("*/events.jsonl"))
+
+
+@pytest.mark.parametrize(("agent", "case"), list(cases()), ids="/".join)
+def test_the_ledger_says_what_the_logs_say(agent: str, case: str, tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    shutil.copytree(DATA / agent / case, folder)
+    places = places_of(folder, agent)
+    ledger = Ledger(tmp_path, places)
+    ledger.sweep()
+    for by in BREAKDOWNS:
+        assert ledger.fold(*by) == from_logs(places, *by), by
+    reader = Reader(ledger.path)
+    library = Library(places)
+    for (of, name), ref in library.refs.items():
+        found = reader.load(reader.find(name, (of,)))
+        assert session_report(found, PRICES, "full") == session_report(
+            library.load(ref), PRICES, "full"
+        )
+    reader.close()
+    assert ledger.sweep() == 0  # nothing new: nothing is read, nothing is written
+    ledger.keeper.close()
+
+
+GROWING = [
+    ("copilot-cli", "capi-tools"),
+    ("copilot-cli", "capi-fork-rewind"),
+    ("copilot-cli", "v1.0.12-capi-resume"),
+    ("vscode", "run6-capi-basic"),
+]
+
+
+@pytest.mark.parametrize(("agent", "case"), GROWING, ids="/".join)
+def test_F3_a_log_that_grows_line_by_line_is_read_on(
+    agent: str, case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it grows by half lines; and only the new bytes are read."""
+    folder = tmp_path / "logs"
+    shutil.copytree(DATA / agent / case, folder)
+    grown: dict[Path, list[bytes]] = {}
+    for path in sorted(folder.rglob("*.jsonl")):
+        grown[path] = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"")
+    places = places_of(folder, agent)
+    ledger = Ledger(tmp_path, places)
+    ledger.sweep()
+    starts = watch_reading(monkeypatch)
+    for path, lines in grown.items():
+        for number, line in enumerate(lines):
+            if len(lines) > 40 and number % 7 and number < len(lines) - 3:
+                with path.open("ab") as file:
+                    file.write(line)
+                continue
+            for part in (line[: len(line) // 2], line[len(line) // 2 :]):
+                with path.open("ab") as file:
+                    file.write(part)
+                ledger.keeper.scanner._rests.clear()
+                ledger.keeper.look([str(path)])
+            assert ledger.fold()["totals"] == from_logs(places)["totals"], (path.name, number)
+    ledger.sweep()
+    for by in BREAKDOWNS:
+        assert ledger.fold(*by) == from_logs(places, *by), by
+    main = max(grown, key=lambda path: len(grown[path]))
+    if agent == "copilot-cli":
+        assert len([at for path, at in starts if path == str(main) and at > 0]) > 5
+    ledger.keeper.close()
+
+
+def watch_reading(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    from session_usage import jsonl
+
+    starts: list[tuple[str, int]] = []
+    before = jsonl.Scan.__init__
+
+    def noted(
+        self: jsonl.Scan, path: str, needles: object = (), start: int = 0, **more: bool
+    ) -> None:
+        starts.append((path, start))
+        before(self, path, needles, start, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(jsonl.Scan, "__init__", noted)
+    return starts
+
+
+def test_B16_history_survives_the_deletion_of_sources(ledger: Ledger, logs: Path) -> None:
+    ledger.sweep()
+    before = ledger.fold("model", "day", "session")
+    shutil.rmtree(logs)
+    ledger.sweep()
+    assert ledger.fold("model", "day", "session") == before
+    reader = Reader(ledger.path)
+    rows, total = reader.sessions()
+    assert total == len(rows) > 0
+    assert all(codec.loads(row)["sources"] == [] for row in rows)
+    reader.close()
+
+
+def test_a_deleted_ledger_comes_back_from_the_sources(tmp_path: Path, logs: Path) -> None:
+    places = places_of(logs, "copilot-cli")
+    for name in ("one", "two"):
+        ledger = Ledger(tmp_path / name, places)
+        ledger.sweep()
+        assert ledger.fold("model") == from_logs(places, "model")
+        ledger.keeper.close()
+
+
+@pytest.mark.parametrize("way", ["rename", "rotate", "truncate", "rewrite", "touch", "replace"])
+def test_F4_nothing_is_lost_or_counted_twice(way: str, ledger: Ledger, logs: Path) -> None:
+    ledger.sweep()
+    before = ledger.fold("model")
+    path = journal(logs)
+    content = path.read_bytes()
+    if way == "rename":  # the whole session folder
+        shutil.move(path.parent, path.parent.with_name("moved"))
+        shutil.move(path.parent.with_name("moved"), path.parent)
+    elif way == "rotate":  # a new file of the same content
+        copy = path.with_suffix(".new")
+        copy.write_bytes(content)
+        os.replace(copy, path)
+    elif way == "truncate":  # the agent cut its own log at the head
+        path.write_bytes(content[content.index(b"\n", len(content) // 2) + 1 :])
+    elif way == "rewrite":  # in place, without the last lines
+        path.write_bytes(b"".join(content.splitlines(keepends=True)[:3]))
+        ledger.sweep()
+        path.write_bytes(content)
+    elif way == "touch":
+        os.utime(path)
+    else:  # emptied, then written anew line by line
+        path.write_bytes(b"")
+        for line in content.splitlines(keepends=True):
+            with path.open("ab") as file:
+                file.write(line)
+            ledger.sweep()
+    ledger.sweep()
+    ledger.sweep()
+    assert ledger.fold("model") == before
+
+
+def test_F4_calls_that_a_rewritten_log_no_longer_has_are_kept(tmp_path: Path) -> None:
+    """A log that is the only witness of its calls is cut at its head."""
+    folder = tmp_path / "logs"
+    shutil.copytree(DATA / "vscode" / "run6-capi-basic", folder)
+    for database in folder.rglob("*.db"):
+        database.unlink()
+    shutil.rmtree(next(folder.rglob("chatSessions")))
+    ledger = Ledger(tmp_path, places_of(folder, "vscode"))
+    ledger.sweep()
+    before = ledger.fold("model")
+    log = next(folder.rglob("main.jsonl"))
+    lines = log.read_bytes().splitlines(keepends=True)
+    half = log.with_suffix(".half")
+    half.write_bytes(b"".join(lines[len(lines) // 2 :]))
+    os.replace(half, log)
+    for _ in range(3):
+        ledger.sweep()
+        assert ledger.fold("model")["totals"] == before["totals"]
+    with log.open("ab") as file:
+        file.writelines(lines[: len(lines) // 2])
+    ledger.sweep()
+    assert ledger.fold("model")["totals"] == before["totals"]
+    ledger.keeper.close()
+
+
+def test_windows_that_cut_through_a_quarter_are_exact(ledger: Ledger, logs: Path) -> None:
+    ledger.sweep()
+    reader = Reader(ledger.path)
+    starts = sorted(
+        request.started_ms
+        for row in [reader.load(reader.find(ref)) for ref in names(reader)]
+        for request in row.requests
+        if request.started_ms is not None
+    )
+    reader.close()
+    assert len(starts) >= 3
+    for begin, end in (
+        (starts[0], starts[-1]), (starts[0] + 1, starts[-1] + 1), (starts[1], starts[2]),
+        (starts[0] - 10**9, starts[1]), (starts[-1], starts[-1] + 10**9),
+    ):  # fmt: skip
+        for by in ((), ("model", "day"), ("hour",), ("tool",), ("turn",)):
+            expected = from_logs(
+                ledger.places, *by, contains=lambda at, b=begin, e=end: b <= at < e
+            )
+            assert ledger.fold(*by, start_ms=begin, end_ms=end) == expected, (begin, end, by)
+
+
+def names(reader: Reader) -> list[str]:
+    return [codec.loads(row)["id"] for row in reader.sessions()[0]]
+
+
+def test_C14_what_filters_select_adds_up(ledger: Ledger) -> None:
+    ledger.sweep()
+    whole = ledger.fold("model")
+    for by in (("model",), ("turn", "model")):
+        parts = [
+            ledger.fold(*by, chosen=Filter(values={"model": [row["key"]["model"]]}))["totals"]  # type: ignore[arg-type,index]
+            for row in whole["rows"]  # type: ignore[attr-defined]
+        ]
+        for field in ("requests", "nanoAiu", "inputTokens"):
+            assert sum(part[field] for part in parts) == whole["totals"][field]  # type: ignore[index,misc]
+
+
+def test_what_is_forgotten_does_not_come_back(ledger: Ledger, logs: Path) -> None:
+    ledger.sweep()
+    reader = Reader(ledger.path)
+    ref = reader.find(names(reader)[0])
+    gone = care.forget(ledger.keeper.connection, [ref])
+    assert gone.sessions == 1
+    assert gone.requests > 0
+    for _ in range(2):
+        with journal(logs).open("ab") as file:
+            file.write(b"\n")
+        ledger.sweep()
+        assert ledger.fold()["totals"]["requests"] == 0  # type: ignore[index]
+        assert names(reader) == []
+    ledger.keeper.reindex()
+    assert ledger.fold()["totals"]["requests"] == 0  # type: ignore[index]
+    reader.close()
+
+
+def test_a_project_is_forgotten_or_excluded(ledger: Ledger) -> None:
+    ledger.sweep()
+    before = ledger.fold("model")
+    reader = Reader(ledger.path)
+    workspace = codec.loads(reader.sessions()[0][0])["workspace"]
+    wish(ledger.keeper.connection, Wishes(excluded=(os.path.dirname(workspace),)))
+    ledger.sweep()
+    assert ledger.fold()["totals"]["requests"] == 0  # type: ignore[index]
+    wish(ledger.keeper.connection, Wishes())
+    ledger.sweep()
+    assert ledger.fold("model") == before
+    assert care.forget_project(ledger.keeper.connection, workspace).sessions == 1
+    ledger.sweep()
+    assert ledger.fold()["totals"]["requests"] == 0  # type: ignore[index]
+    reader.close()
+
+
+def test_everything_before_a_day_is_forgotten(ledger: Ledger) -> None:
+    ledger.sweep()
+    reader = Reader(ledger.path)
+    requests = reader.load(reader.find(names(reader)[0])).requests
+    cut = requests[1].started_ms
+    assert cut is not None
+    care.forget_before(ledger.keeper.connection, cut)
+    for _ in range(2):
+        ledger.sweep()
+        totals = ledger.fold()["totals"]
+        assert totals["requests"] == len([r for r in requests if (r.started_ms or 0) >= cut])  # type: ignore[index]
+        assert totals["unattributedNanoAiu"] in (0, None)  # type: ignore[index]
+        ledger.keeper.reindex()
+    reader.close()
+
+
+def test_nothing_of_a_message_is_in_the_ledger(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    shutil.copytree(DATA / "copilot-cli" / "capi-tools", folder)
+    path = journal(folder)
+    secret = b"UNMISTAKABLE-SECRET"
+    content = path.read_bytes().replace(b'"content":"', b'"content":"' + secret)
+    assert secret in content
+    path.write_bytes(content)
+    ledger = Ledger(tmp_path, places_of(folder, "copilot-cli"))
+    ledger.sweep()
+    for row in ledger.keeper.connection.execute(
+        "SELECT f.data, s.path, s.agent FROM facts f JOIN sources s ON s.id = f.source"
+    ):
+        for event in codec.unpack(*row):
+            if not isinstance(event, Meta):
+                assert secret.decode() not in repr(event)
+    ledger.keeper.close()
+    for file in Path(ledger.path).parent.iterdir():
+        assert secret not in file.read_bytes()
+
+
+@pytest.mark.parametrize("damage", [b"", b"no database at all", b"SQLite format 3\0 but no more"])
+def test_a_damaged_ledger_is_kept_aside_and_rebuilt(
+    damage: bytes, tmp_path: Path, logs: Path
+) -> None:
+    places = places_of(logs, "copilot-cli")
+    ledger = Ledger(tmp_path, places)
+    ledger.sweep()
+    ledger.keeper.close()
+    for ending in ("-wal", "-shm"):
+        Path(ledger.path + ending).unlink(missing_ok=True)
+    Path(ledger.path).write_bytes(damage)
+    again = Ledger(tmp_path, places)
+    assert bool(again.keeper.problem) == bool(damage)
+    again.sweep()
+    assert again.fold("model") == from_logs(places, "model")
+    kept = list(Path(ledger.path).parent.glob("*.damaged-*"))
+    assert [file.read_bytes() for file in kept] == ([damage] if damage else [])
+    again.keeper.close()
+
+
+def test_facts_of_a_version_with_other_fields_are_still_read() -> None:
+    before = codec.names()
+    before["R"] = ["key", "gone", *[name for name in before["R"] if name not in ("key", "ttft_ms")]]
+    row = ["R", "k", 1, *range(10, len(before["R"]) + 8)]
+    import json
+    import zlib
+
+    blob = zlib.compress(b"1" + json.dumps([row, ["X", 1]]).encode())
+    before["X"] = ["of another time"]
+    (event,) = codec.unpack(codec.translate(blob, before), "/p", "a")
+    assert isinstance(event, Request)
+    assert (event.key, event.ttft_ms) == ("k", None)
+    assert event.agent == row[3]
+
+
+@pytest.mark.parametrize("value", [1, -(2**70), 2**70, "é\ud800", None, [1.5, {"a": "b"}]])
+def test_any_value_survives_being_stored(value: object) -> None:
+    meta = Meta("copilot-cli", "s", "/p", facts=(("x", value),), names=(("a", "b"),))
+    (found,) = codec.unpack(codec.pack([meta], "/p", "copilot-cli"), "/p", "copilot-cli")
+    assert isinstance(found, Meta)
+    stored = dict(found.facts)["x"]
+    assert (list(stored) if isinstance(stored, tuple) else stored) == value
+    assert found._replace(facts=()) == meta._replace(facts=())
+
+
+def test_only_one_process_scans(tmp_path: Path) -> None:
+    path = str(tmp_path / "ledger.db")
+    one, two = store.Lock(path), store.Lock(path)
+    assert one.take()
+    assert not two.take()
+    one.release()
+    assert two.take()
+    two.release()
+
+
+def test_other_places_have_another_ledger(tmp_path: Path) -> None:
+    """F6: what the environment says of the logs never mixes with the user's own."""
+    env = {"SESSION_USAGE_HOME": str(tmp_path)}
+    own = here(env=env)
+    assert store.path_of(own) == str(tmp_path / "ledger.db")
+    others = {
+        store.path_of(here(env={**env, "COPILOT_HOME": "/elsewhere"})),
+        store.path_of(here(env={**env, "XDG_DATA_HOME": "/elsewhere"})),
+        store.path_of(here("/home/other", env=env)),
+        store.path_of(own._replace(roots=(("vscode", "/x"),))),
+    }
+    assert len(others) == 4
+    assert store.path_of(own) not in others
+
+
+WRITER = """
+import sys
+sys.path[:0] = [sys.argv[1]]
+from session_usage import pricing
+from session_usage.ledger.keeper import Keeper
+from session_usage.places import here
+prices = pricing.load()
+keeper = Keeper(sys.argv[2], here(sys.argv[3]), lambda _: (prices, "test"))
+print("ready", flush=True)
+while True:
+    keeper.sweep()
+"""
+
+
+@pytest.mark.parametrize("moment", range(12))
+def test_F5_kill_9_at_any_moment_loses_nothing(moment: int, tmp_path: Path) -> None:
+    home = tmp_path / "home with spaces # and % é"
+    path = tmp_path / "own" / "ledger.db"
+    target = home / ".copilot"
+    shutil.copytree(DATA / "copilot-cli" / "capi-tools" / "state", target)
+    lines = next(target.rglob("events.jsonl")).read_bytes().splitlines(keepends=True)
+    log = next(target.rglob("events.jsonl"))
+    log.write_bytes(b"")
+    command = [sys.executable, "-c", WRITER, str(Path(__file__).parents[1] / "server")]
+    process = subprocess.Popen([*command, str(path), str(home)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    for number, line in enumerate(lines):
+        with log.open("ab") as file:
+            file.write(line)
+        if number == moment * len(lines) // 12:
+            process.kill()
+    process.wait()
+    process.stdout.close()
+    keeper = Keeper(str(path), here(str(home)), load_prices)
+    keeper.sweep()
+    reader = Reader(str(path))
+    found = Folding(reader, PRICES, zone=Zone("Asia/Tokyo")).fold(("model",)).wire()
+    assert found == from_logs(here(str(home)), "model")
+    reader.close()
+    keeper.close()
+
+
+def test_a_ledger_without_the_right_to_write_raises(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        store.reader(str(tmp_path / "none.db"))
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    with pytest.raises(OSError, match=r"file|directory|exist"):
+        store.writer(str(file / "ledger.db"))
+
+
+def test_a_locked_database_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from session_usage import sqlite
+
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.0)
+    folder = tmp_path / "logs"
+    shutil.copytree(DATA / "vscode" / "run6-capi-basic", folder)
+    places = places_of(folder, "vscode")
+    ledger = Ledger(tmp_path, places)
+    ledger.sweep()
+    before = ledger.fold("model")
+    database = next(folder.rglob("agent-traces.db"))
+    holder = sqlite3.connect(database, isolation_level=None)
+    holder.execute("PRAGMA journal_mode = DELETE")
+    holder.execute("BEGIN EXCLUSIVE")
+    os.utime(database)
+    ledger.keeper.scanner._rests.clear()
+    ledger.sweep()
+    assert [problem.kind for problem in ledger.keeper.scanner.trouble.values()] == ["locked"]
+    assert ledger.fold("model") == before
+    holder.execute("ROLLBACK")
+    holder.close()
+    ledger.keeper.scanner._rests.clear()
+    ledger.sweep()
+    assert not ledger.keeper.scanner.trouble
+    assert ledger.fold("model") == before
+    ledger.keeper.close()

@@ -1,0 +1,720 @@
+"""The server as a process, over its pipes: every request is answered, whatever comes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from client import PATIENCE, Client, frame, read
+from jsonschema import Draft202012Validator
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "schemas"))
+import generate  # noqa: E402
+
+DATA = ROOT / "tests" / "data"
+TYPES = generate.Types()
+METHODS = generate.load("methods.json")
+REQUESTS = {row["name"]: row for row in METHODS["requests"]}
+NANO = 8302050000
+"""What the four calls of the session cost by the model server's own account."""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return new_home(tmp_path_factory.mktemp("rpc"))
+
+
+def new_home(folder: Path, name: str = "home", case: str = "capi-tools") -> Path:
+    home = folder / name
+    shutil.copytree(DATA / "copilot-cli" / case / "state", home / ".copilot")
+    return home
+
+
+def journal(home: Path) -> Path:
+    return next((home / ".copilot").rglob("events.jsonl"))
+
+
+@pytest.fixture(scope="module")
+def client(home: Path) -> Iterator[Client]:
+    with Client(home, "--stdio", "--clientProcessId=1") as started:
+        yield started.start()
+
+
+@pytest.fixture(scope="module")
+def session(client: Client) -> str:
+    found: str = client.result("listSessions")["sessions"][0]["id"]
+    return found
+
+
+def needed(name: str, session: str) -> dict[str, Any]:
+    """Params without which a request cannot be answered."""
+    return {
+        "findSessionsByTitle": {"title": "calc"},
+        "findSessionById": {"id": session},
+        "analyzeSession": {"session": session},
+        "explain": {"session": session},
+        "readSession": {"session": session},
+        "unsubscribe": {"subscription": "none"},
+        "forget": {"session": "none-of-this-id"},
+        "refreshPricing": {"url": "http://127.0.0.1:9/none"},
+    }.get(name, {})
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_every_request_answers_what_the_schemas_say(
+    name: str, client: Client, session: str
+) -> None:
+    found = client.call(f"copilotUsage/{name}", needed(name, session))
+    if name in ("forget", "refreshPricing"):  # nothing of that name; nobody there
+        codes = {row["name"]: row["code"] for row in METHODS["errors"]}
+        assert found["error"]["code"] in [codes[each] for each in REQUESTS[name]["errors"]]
+        return
+    schema = TYPES.closed(REQUESTS[name]["result"])
+    Draft202012Validator(schema).validate(found["result"])
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_every_request_is_answered_whatever_its_params(
+    name: str, client: Client, session: str
+) -> None:
+    required = bool(needed(name, session)) and name not in ("forget", "refreshPricing")
+    for params in ((), (None,), ([],)):
+        if name == "refreshPricing":
+            break  # it would ask the network
+        found = client.call(f"copilotUsage/{name}", *params)
+        if required:
+            assert found["error"]["code"] == -32602
+            assert "is missing" in found["error"]["message"]
+        elif name == "forget":
+            assert found["error"]["code"] == 1101
+        else:
+            assert "result" in found, found
+    for params, path in (
+        ({"noSuchField": 1}, "params.noSuchField"),
+        ("text", "params"), (7, "params"), (True, "params"), ([1, 2], "params"),
+    ):  # fmt: skip
+        code, message = client.error(name, params)
+        assert code == -32602
+        assert message.startswith(path), message
+    fields = TYPES.flat(REQUESTS[name]["params"])["properties"]
+    for field in fields:
+        code, message = client.error(name, {**needed(name, session), field: {"a": [1]}})
+        assert code == -32602
+        assert f"params.{field}" in message, message
+
+
+WRONG = [
+    ("listSessions", {"limit": 0}, "params.limit must be at least 1"),
+    ("listSessions", {"limit": 1.5}, "params.limit must be a whole number"),
+    ("listSessions", {"limit": True}, "params.limit must be a whole number"),
+    ("aggregate", {"by": ["day", "moon"]}, "params.by[1] must be one of"),
+    ("aggregate", {"filters": {"model": "gpt"}}, "params.filters.model must be a list"),
+    ("aggregate", {"filters": {"x": 1}}, "params.filters.x is no field of Filters"),
+    ("aggregate", {"workDoneToken": [1]}, "params.workDoneToken must be a text or a whole number"),
+    ("analyzeSession", {"session": "x", "detail": "all"}, "params.detail must be one of"),
+    ("getStatus", {"folders": ["a", 2]}, "params.folders[1] must be a text"),
+    ("getStatus", {"x" * 5000: 1}, "params." + "x" * 40 + "…"),
+]
+
+
+@pytest.mark.parametrize(("name", "params", "message"), WRONG)
+def test_what_is_wrong_is_named_by_its_path(
+    name: str, params: Any, message: str, client: Client
+) -> None:
+    code, text = client.error(name, params)
+    assert code == -32602
+    assert text.startswith(message)
+
+
+RAISED = [
+    ("analyzeSession", {"session": "no-such-session"}, 1001),
+    ("getStatus", {"session": "no-such-session"}, 1001),
+    ("analyzeSession", {"session": "/no/such/path"}, 1001),
+    ("forget", {"project": "/no/such/project"}, 1002),
+    ("getPrices", {"model": "no-such-model"}, 1003),
+    ("listSessions", {"cursor": "x"}, 1101),
+    ("forget", {"session": "a", "project": "b"}, 1101),
+    ("getPrices", {"on": "7d"}, 1101),
+    ("refreshPricing", {"url": "http://example.invalid/"}, 1101),
+    ("listSessions", {"agent": "nobody"}, 1102),
+    ("aggregate", {"filters": {"agent": ["nobody"]}}, 1102),
+    ("aggregate", {"window": "yesterday-ish"}, 1103),
+    ("aggregate", {"since": "2026-13-01"}, 1103),
+    ("forget", {"before": "soon"}, 1103),
+    ("listSessions", {"pattern": "("}, 1104),
+]
+
+
+@pytest.mark.parametrize(("name", "params", "code"), RAISED)
+def test_our_errors_have_their_codes(name: str, params: Any, code: int, client: Client) -> None:
+    found, message = client.error(name, params)
+    assert found == code
+    assert "\n" not in message
+    assert "Traceback" not in message
+
+
+def test_unknown_methods_and_odd_messages_are_answered(client: Client) -> None:
+    assert client.call("copilotUsage/none")["error"]["code"] == -32601
+    assert client.call("textDocument/hover", {})["error"]["code"] == -32601
+    assert client.call("initialize", {"capabilities": {}})["error"]["code"] == -32600
+    for odd in ([], 7, "x", None, {"jsonrpc": "2.0"}, {"jsonrpc": "2.0", "id": [1], "method": "x"}):
+        client.send(odd)
+        assert client.unasked.get(timeout=PATIENCE)["error"]["code"] == -32600
+    client.send({"jsonrpc": "1.0", "id": "a", "method": "copilotUsage/getStatus"})
+    client.wait(lambda: "a" in client._answers, "no answer")
+    client.send({"id": 1.5, "jsonrpc": "2.0", "method": "copilotUsage/getStatus"})
+    assert client.unasked.get(timeout=PATIENCE)["error"]["code"] == -32600
+    client.send({"jsonrpc": "2.0", "id": "nobody-asked", "result": 1})
+    client.notify("copilotUsage/unknownNotification", {"a": 1})
+    client.notify("$/cancelRequest", {"id": 999})
+    client.notify("$/cancelRequest", [])
+    client.notify("workspace/didChangeConfiguration")
+    # an object that looks like a message is just an object
+    code, _ = client.error("getStatus", {"inner": {"jsonrpc": "2.0", "id": 1, "method": "x"}})
+    assert code == -32602
+    assert "result" in client.call("copilotUsage/getStatus")
+
+
+BROKEN = [
+    b"Content-Length: x\r\n\r\n{}",
+    b"Content-Length: 5\r\n\r\nhello",
+    b"Content-Length: 0\r\n\r\n",
+    b"Content-Length: 99999999999\r\n\r\n",
+    b"\x00\xff\xfe garbage without an end " * 500,
+    b"Content-Type: x\r\n\r\n",
+    b'Content-Length: 30\r\n\r\n{"too": "short"}',
+    b'Content-Length: 4\r\n\r\n{"too": "long"}',
+    b"Content-Length: 2\r\n\r\n\xff\xff",
+    b"Content-Length: 200000\r\n\r\n" + b"[" * 200000,
+]
+
+
+@pytest.mark.parametrize("data", BROKEN, ids=range(len(BROKEN)))
+def test_broken_framing_costs_at_most_that_message(data: bytes, client: Client) -> None:
+    client.raw(data)
+    numbers = [client.ask("copilotUsage/getSettings") for _ in range(3)]
+    assert all("result" in client.answer(number) for number in numbers[1:])
+    assert client.unasked.get(timeout=PATIENCE)["error"]["code"] == -32700
+    while not client.unasked.empty():
+        client.unasked.get()
+
+
+def test_headers_are_read_as_the_protocol_says(client: Client) -> None:
+    body = b'{"jsonrpc":"2.0","id":"h","method":"copilotUsage/getSettings"}'
+    client.raw(
+        b"content-type: application/vscode-jsonrpc; charset=utf-8\r\ncontent-length:%d\r\n\r\n"
+        % len(body) + body
+    )  # fmt: skip
+    client.wait(lambda: "h" in client._answers, "no answer")
+
+
+def test_a_thousand_pipelined_requests_are_answered(client: Client, session: str) -> None:
+    names = ["getStatus", "getSettings", "listSessions", "pricingStatus", "unsubscribe"]
+    client.raw(
+        b"".join(
+            frame(
+                {
+                    "jsonrpc": "2.0",
+                    "id": f"p{number}",
+                    "method": f"copilotUsage/{names[number % len(names)]}",
+                    "params": needed(names[number % len(names)], session),
+                }
+            )
+            for number in range(1000)
+        )
+    )
+    for number in range(1000):
+        client.wait(lambda n=number: f"p{n}" in client._answers, "no answer")
+        assert "result" in client._answers.pop(f"p{number}")
+
+
+def test_ten_megabytes_of_params_are_answered(client: Client) -> None:
+    big = "x" * (10 << 20)
+    assert client.result("listSessions", {"text": big})["sessions"] == []
+    code, message = client.error("listSessions", {"limit": big})
+    assert code == -32602
+    assert len(message) < 600
+
+
+def test_before_initialize_and_after_shutdown(home: Path) -> None:
+    with Client(home) as client:
+        assert client.error("getStatus")[0] == -32002
+        assert client.call("shutdown")["error"]["code"] == -32002
+        client.start()
+        assert "result" in client.call("shutdown")
+        assert client.error("getStatus")[0] == -32600
+        assert client.call("shutdown")["error"]["code"] == -32600
+        client.notify("exit")
+        assert client.process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize("way", ["eof", "eof in a message", "exit", "killed"])
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="children are looked up in /proc")
+def test_the_process_ends_and_leaves_no_child(way: str, home: Path) -> None:
+    with Client(home) as client:
+        client.start()
+        client.result("listSessions")
+        children = client.children()
+        assert len(children) == 1
+        begun = time.monotonic()
+        assert client.process.stdin is not None
+        if way == "exit":
+            client.notify("exit")
+        elif way == "killed":
+            client.process.send_signal(signal.SIGKILL)
+        else:
+            if way == "eof in a message":
+                client.raw(b'Content-Length: 500\r\n\r\n{"jsonrpc": "2.0", "id": 5, ')
+            client.process.stdin.close()
+        client.process.wait(PATIENCE)
+        took = time.monotonic() - begun
+        deadline = time.monotonic() + PATIENCE
+        while any(is_running(child) for child in children):
+            assert time.monotonic() < deadline, "the child is still there"
+        assert took < 1 or os.getloadavg()[0] > 2
+
+
+def is_running(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_figures_equal_the_truth_and_the_command_line(
+    client: Client, session: str, home: Path
+) -> None:
+    import subprocess
+
+    from client import environment
+
+    status = client.result("getStatus")
+    assert status["session"]["id"] == session
+    assert status["session"]["totals"]["nanoAiu"] == NANO
+    report = client.result("analyzeSession", {"session": session, "detail": "full"})
+    command = [sys.executable, "-m", "session_usage.cli", "--home", str(home), "--json"]
+    for arguments, found in (
+        (["show", session, "--detail", "full"], report),
+        (["report", "--by", "model,day"], client.result("aggregate", {"by": ["model", "day"]})),
+    ):
+        text = subprocess.run(
+            [*command, *arguments], check=True, capture_output=True, env=environment(home)
+        ).stdout
+        said = json.loads(text)
+        found.pop("knownSince", None)
+        assert found == said
+    chain = client.result("explain", {"session": session})
+    assert chain["nanoAiu"] == sum(part["nanoAiu"] for part in chain["parts"]) == NANO
+
+
+def test_sessions_are_paged_and_found(client: Client, session: str, home: Path) -> None:
+    page = client.result("listSessions", {"limit": 1})
+    assert page["total"] == 1
+    assert page["cursor"] is None
+    row = page["sessions"][0]
+    assert client.result("findSessionById", {"id": session[:8]}) == row
+    assert client.result("findSessionsByTitle", {"title": "FIX CALC"})["sessions"] == [row]
+    assert client.result("listSessions", {"workspace": row["workspace"].upper()})["total"] == 1
+    assert client.result("listSessions", {"workspace": "/elsewhere"})["total"] == 0
+    assert client.result("listSessions", {"pattern": "^fix"})["total"] == 1
+    assert client.result("listSessions", {"until": "2020-01-01"})["total"] == 0
+    report = client.result("analyzeSession", {"session": str(journal(home))})
+    assert report["id"] == session
+    workspace = "file://" + row["workspace"]
+    assert client.result("analyzeLatest", {"workspace": workspace})["id"] == session
+    assert client.error("analyzeLatest", {"workspace": "file:///elsewhere"})[0] == 1001
+
+
+def test_messages_come_from_the_log_alone(client: Client, session: str, home: Path) -> None:
+    found = client.result("readSession", {"session": session, "maxCharacters": 5})
+    assert [message["role"] for message in found["messages"]].count("user") == 1
+    assert all(len(message["text"]) <= 5 for message in found["messages"])
+    turn = found["messages"][0]["turn"]
+    only = client.result("readSession", {"session": session, "turn": turn, "roles": ["user"]})
+    assert [message["turn"] for message in only["messages"]] == [turn]
+
+
+def test_commands_answer_and_show_a_message(client: Client, session: str) -> None:
+    for row in METHODS["commands"]:
+        found = client.call("workspace/executeCommand", {"command": row["name"]})
+        message = found["result"]["message"]
+        assert client.note("window/showMessage", lambda p, m=message: p["message"] == m)
+    assert (
+        "8.30"
+        in client.call(
+            "workspace/executeCommand",
+            {"command": "copilotUsage.showCost", "arguments": [{"session": session}]},
+        )["result"]["message"]
+    )
+    for params in (
+        {}, {"command": "other"}, {"command": "copilotUsage.doctor", "arguments": [1]},
+        {"command": "copilotUsage.doctor", "arguments": [{"x": 1}]}, None, [],
+    ):  # fmt: skip
+        assert client.call("workspace/executeCommand", params)["error"]["code"] == -32602
+
+
+def test_progress_is_reported_and_ends(client: Client) -> None:
+    for name in ("batchAnalyze", "doctor", "aggregate", "reindex"):
+        token = f"token-{name}"
+        client.result(name, {"workDoneToken": token})
+        kinds = []
+        while "end" not in kinds:
+            note = client.note("$/progress", lambda p, t=token: p["token"] == t)
+            kinds.append(note["value"]["kind"])
+        assert kinds[0] == "begin"
+
+
+def test_a_cancelled_request_is_answered_at_once(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    with Client(home) as client:
+        client.start()
+        client.result("listSessions")
+        child = client.children()[0]
+        os.kill(child, signal.SIGSTOP)  # the child never answers
+        try:
+            number = client.ask("copilotUsage/reindex")
+            other = client.ask("copilotUsage/getStatus")
+            assert "result" in client.answer(other)  # nobody waits for the slow one
+            begun = time.monotonic()
+            client.notify("$/cancelRequest", {"id": number})
+            assert client.answer(number)["error"]["code"] == -32800
+            assert time.monotonic() - begun < 0.1 or os.getloadavg()[0] > 2
+        finally:
+            os.kill(child, signal.SIGCONT)
+
+
+def test_each_new_request_is_pushed_with_the_right_total(tmp_path: Path) -> None:
+    home = new_home(tmp_path, "home with spaces # % é")
+    for database in (home / ".copilot").glob("session-store.db*"):
+        database.unlink()
+    log = journal(home)
+    lines = log.read_bytes().splitlines(keepends=True)
+    records = [json.loads(line) for line in lines if b'"session.usage_record"' in line]
+    log.write_bytes(b"")
+    with Client(home) as client:
+        client.start()
+        workspace = json.loads(lines[0])["data"]["context"]["cwd"]
+        first = client.result("subscribe", {"workspace": workspace})
+        assert (
+            first["status"]["session"] is None
+            or not first["status"]["session"]["totals"]["requests"]
+        )
+        elsewhere = client.result("subscribe", {"workspace": "/elsewhere", "events": False})
+        total = 0
+        for line in lines:
+            with log.open("ab") as file:
+                file.write(line[:20])
+                file.flush()
+                file.write(line[20:])
+            if b'"session.usage_record"' not in line:
+                continue
+            total += records.pop(0)["data"]["usage"]["copilotUsage"]["totalNanoAiu"]
+            status = client.note(
+                "copilotUsage/statusChanged",
+                lambda p, t=total: (
+                    p["subscription"] == first["subscription"]
+                    and p["status"]["session"]
+                    and p["status"]["session"]["totals"]["nanoAiu"] == t
+                ),
+            )
+            Draft202012Validator(TYPES.closed("StatusChanged")).validate(status)
+            event = client.note(
+                "copilotUsage/sessionEvent",
+                lambda p, t=total: p["kind"] == "request" and p["nanoAiu"] == t,
+            )
+            Draft202012Validator(TYPES.closed("SessionEvent")).validate(event)
+        assert total == NANO
+        client.note("copilotUsage/sessionEvent", lambda p: p["kind"] == "ended")
+        assert not records
+        assert client.result("unsubscribe", {"subscription": first["subscription"]})["removed"]
+        assert elsewhere["status"]["session"] is None
+
+
+def test_a_new_session_in_a_new_folder_is_found(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    with Client(home) as client:
+        client.start()
+        status = client.result("subscribe")["status"]
+        assert status["session"] is None
+        assert status["knownSince"] is None
+        shutil.copytree(DATA / "copilot-cli" / "capi-tools" / "state", home / ".copilot")
+        client.note(
+            "copilotUsage/statusChanged",
+            lambda p: (
+                p["status"]["session"] and p["status"]["session"]["totals"]["nanoAiu"] == NANO
+            ),
+        )
+        event = client.note("copilotUsage/sessionEvent", lambda p: p["kind"] == "session")
+        assert event["newRequests"] >= 0
+
+
+def test_history_stays_when_logs_and_their_folders_vanish(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    with Client(home) as client:
+        client.start()
+        assert client.result("aggregate")["totals"]["nanoAiu"] == NANO
+        client.result("subscribe")
+        shutil.rmtree(home / ".copilot")
+        assert client.result("aggregate")["totals"]["nanoAiu"] == NANO
+    with Client(home) as client:
+        client.start()
+        assert client.result("aggregate")["totals"]["nanoAiu"] == NANO
+        assert client.result("doctor")["ledger"]["gone"] > 0
+
+
+def test_what_is_forgotten_stays_forgotten(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    with Client(home) as client:
+        client.start()
+        row = client.result("listSessions")["sessions"][0]
+        assert client.result("forget", {"session": row["id"]}) == {"sessions": 1, "requests": 4}
+        assert client.error("analyzeSession", {"session": row["id"]})[0] == 1001
+        client.result("reindex")
+        assert client.result("aggregate")["totals"]["requests"] == 0
+    with Client(home) as client:
+        client.start()
+        assert client.result("listSessions")["total"] == 0
+        assert client.result("aggregate")["totals"]["requests"] == 0
+
+
+def test_settings_of_the_file_and_of_the_editor(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    own = home / "own"
+    own.mkdir()
+    (own / "settings.json").write_text('{"plan": "pro", "zone": "Asia/Tokyo", "retentionDays": -1}')
+    with Client(home) as client:
+        client.start(settings={"plan": "max", "pythonPath": "/usr/bin/python3"})
+        found = client.result("getSettings")
+        assert found["settings"] == {"plan": "max", "zone": "Asia/Tokyo"}
+        assert len(found["problems"]) == 1
+        assert "retentionDays" in found["problems"][0]
+        status = client.result("getStatus")
+        assert status["allowance"]["plan"] == "max"
+        assert status["today"]["zone"] == "Asia/Tokyo"
+        workspace = status["session"]["workspace"]
+        client.notify(
+            "workspace/didChangeConfiguration",
+            {"settings": {"copilotUsage": {"excludeProjects": [workspace], "plan": ""}}},
+        )
+        assert client.result("getStatus")["allowance"] is None
+        client.result("subscribe")
+        if client.result("aggregate")["totals"]["requests"]:
+            client.note("copilotUsage/statusChanged", lambda p: p["status"]["session"] is None)
+        assert client.result("aggregate")["totals"]["requests"] == 0
+
+
+def test_the_window_of_initialize_is_the_default(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    with Client(home) as client:
+        client.start(workspace="/elsewhere")
+        assert client.result("getStatus")["session"] is None
+    with Client(home) as client:
+        found = client.call(
+            "initialize",
+            {"capabilities": {}, "workspaceFolders": [{"uri": "file:///elsewhere", "name": "x"}]},
+        )
+        assert "executeCommandProvider" in found["result"]["capabilities"]
+        assert client.result("getStatus")["session"] is None
+        assert client.result("analyzeLatest", {"workspace": "/home/dev/project"})["id"]
+    with Client(home) as client:
+        bad = {"capabilities": {}, "initializationOptions": {"workspace": 7}}
+        assert client.call("initialize", bad)["error"]["code"] == -32602
+        client.start()
+
+
+def test_the_session_of_a_vs_code_window_is_known_by_its_storage(tmp_path: Path) -> None:
+    user_data = tmp_path / "data"
+    shutil.copytree(DATA / "vscode" / "run6-capi-basic", user_data)
+    home = tmp_path / "home"
+    home.mkdir()
+    storage = next((user_data / "User" / "workspaceStorage").iterdir())
+    with Client(home) as client:
+        client.start(userDataDirs=[str(user_data)], storage=str(storage / "me.my-extension"))
+        found = client.result("getStatus")["session"]
+        assert found["agent"] == "copilot-vscode"
+        other = str(storage.with_name("other") / "me.my-extension")
+        assert client.result("getStatus", {"storage": other})["session"] is None
+
+
+def test_two_servers_share_one_ledger(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    log = journal(home)
+    lines = log.read_bytes().splitlines(keepends=True)
+    for database in (home / ".copilot").glob("session-store.db*"):
+        database.unlink()
+    log.write_bytes(b"")
+    with Client(home) as one, Client(home) as two:
+        for client in (one, two):
+            client.start()
+            client.result("subscribe")
+        log.write_bytes(b"".join(lines))
+        for client in (one, two):
+            client.note(
+                "copilotUsage/statusChanged",
+                lambda p: (
+                    p["status"]["session"] and p["status"]["session"]["totals"]["nanoAiu"] == NANO
+                ),
+            )
+        totals = [client.result("aggregate", {"by": ["model"]}) for client in (one, two)]
+        assert totals[0]["totals"] == totals[1]["totals"]
+        writers = [client.result("doctor")["ledger"]["writer"] for client in (one, two)]
+        assert sorted(writers) == [False, True]
+        keeper, other = (one, two) if writers[0] else (two, one)
+        assert other.error("reindex")[0] == 1202
+        keeper.process.kill()
+        keeper.process.wait()
+        with log.open("ab") as file:  # the other one takes over
+            file.write(lines[-1])
+        shutil.copytree(log.parent, log.parent.with_name("11111111-2222-3333-4444-555555555555"))
+        other.note("copilotUsage/sessionEvent", lambda p: p["session"].startswith("11111111"))
+
+
+def test_only_this_machine_unless_there_is_a_token(home: Path) -> None:
+    with Client(home, "--tcp", "0", "--host", "0.0.0.0") as client:
+        assert client.process.wait(PATIENCE) == 2
+    with Client(home, "--tcp", "0", "--token", "secret") as client:
+        client._arrived.acquire()
+        while not client.errors:
+            client._arrived.wait(0.01)
+        client._arrived.release()
+        assert client.errors[0].startswith("session-usage: tcp 127.0.0.1:")
+        port = int(client.errors[0].rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            stream = connection.makefile("rb")
+            ask = {
+                "jsonrpc": "2.0",
+                "id": 1,
+                "method": "initialize",
+                "params": {"capabilities": {}},
+            }
+            connection.sendall(frame(ask))
+            answer = read(stream)
+            assert answer is not None
+            assert answer["error"]["code"] == -32600
+            ask["params"] = {"capabilities": {}, "initializationOptions": {"token": "secret"}}
+            connection.sendall(frame(ask))
+            answer = read(stream)
+            assert answer is not None
+            assert "result" in answer
+            connection.sendall(
+                frame({"jsonrpc": "2.0", "id": 2, "method": "copilotUsage/getStatus"})
+            )
+            answer = read(stream)
+            assert answer is not None
+            assert answer["result"]["session"]["totals"]["nanoAiu"] == NANO
+            stream.close()
+        client.process.wait(PATIENCE)
+
+
+def test_nothing_of_a_message_and_no_trace_is_said(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    log = journal(home)
+    secret = "UNMISTAKABLE-SECRET"
+    log.write_bytes(log.read_bytes().replace(b'"content":"', b'"content":"' + secret.encode()))
+    with Client(home) as client:
+        client.start()
+        found = []
+        session = client.result("listSessions")["sessions"][0]["id"]
+        for name in REQUESTS:
+            if name in ("readSession", "refreshPricing", "forget"):
+                continue
+            found.append(client.call(f"copilotUsage/{name}", needed(name, session)))
+        assert secret not in json.dumps(found)
+        assert secret in json.dumps(client.result("readSession", {"session": session}))
+        client.notify("exit")
+        client.process.wait(PATIENCE)
+        assert client.errors == []
+
+
+def test_a_damaged_ledger_is_one_problem(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    with Client(home) as client:
+        client.start()
+        client.result("listSessions")
+        path = Path(client.result("doctor")["ledger"]["path"])
+    for file in path.parent.glob("ledger*.db*"):
+        file.write_bytes(b"damaged" * 100)
+    with Client(home) as client:
+        client.start()
+        problem = client.note("copilotUsage/problem")
+        assert problem["kind"] == "ledger"
+        Draft202012Validator(TYPES.closed("Problem")).validate(problem)
+        assert client.result("aggregate")["totals"]["nanoAiu"] == NANO
+        assert not [note for note in client.notes if note["method"] == "copilotUsage/problem"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_state_folder_without_the_right_to_write(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    (home / "own").mkdir(mode=0o500)
+    with Client(home) as client:
+        client.start()
+        assert client.note("copilotUsage/problem")["kind"] == "ledger"
+        assert client.result("aggregate")["totals"]["nanoAiu"] == NANO
+
+
+@pytest.mark.parametrize("moment", range(10))
+def test_kill_9_of_the_server_loses_nothing(moment: int, tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    log = journal(home)
+    lines = log.read_bytes().splitlines(keepends=True)
+    for database in (home / ".copilot").glob("session-store.db*"):
+        database.unlink()
+    log.write_bytes(b"")
+    with Client(home) as client:
+        client.start()
+        client.result("subscribe")
+        for number, line in enumerate(lines):
+            with log.open("ab") as file:
+                file.write(line)
+            if number == moment * len(lines) // 10:
+                client.process.kill()
+    with Client(home) as client:
+        client.start()
+        found = client.result("aggregate", {"by": ["model", "session"]})
+        assert found["totals"]["nanoAiu"] == NANO
+        assert found["totals"]["requests"] == 4
+
+
+@pytest.mark.parametrize("events", [False, True], ids=["looking", "events"])
+def test_a_session_that_slept_for_long_is_noticed(events: bool, tmp_path: Path) -> None:
+    """It is not among the newest ones that are looked at all the time."""
+    if events:
+        pytest.importorskip("watchfiles")
+    home = new_home(tmp_path)
+    one = journal(home).parent
+    for number in range(40):
+        copy = one.with_name(f"{number:08d}-0000-0000-0000-000000000000")
+        shutil.copytree(one, copy)
+        for file in copy.iterdir():
+            os.utime(file, (1_700_000_000 + number,) * 2)
+    with Client(home) as client:
+        client.start()
+        assert client.result("listSessions")["total"] == 41
+        client.result("subscribe")
+        slept = one.with_name(f"{3:08d}-0000-0000-0000-000000000000")
+        with (slept / "events.jsonl").open("ab") as file:
+            file.write(b"\n")
+        client.note(
+            "copilotUsage/statusChanged", lambda p: p["status"]["session"]["id"] == slept.name
+        )
+
+
+def test_folders_to_watch_are_few() -> None:
+    from session_usage.rpc.events import roots
+
+    here = str(DATA)
+    found = roots([f"{here}/gemini/a/b/c", f"{here}/gemini/d/e/f", f"{here}/a/b/c", "/no/such/x/y"])
+    assert found == (here,)
