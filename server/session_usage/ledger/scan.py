@@ -342,7 +342,7 @@ class Scanner:
         (updated_ns,) = self.connection.execute(
             "SELECT updated_ns FROM sessions WHERE id = ?", (owner,)
         ).fetchone()
-        return source.mtime_ns > updated_ns + _SIGN_NS
+        return bool(source.mtime_ns > updated_ns + _SIGN_NS)
 
     def _wanted(self, reading: Reading) -> dict[int, list[Event]]:
         """What was read, by session, less what is to be forgotten."""
