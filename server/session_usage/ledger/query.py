@@ -152,11 +152,13 @@ class Reader:
         raise SessionNotFound(f"no session {name!r}")
 
     def row(self, ref: Ref) -> bytes:
-        """The prepared ``SessionRow`` of a session."""
-        (row,) = self.connection.execute(
+        """The prepared ``SessionRow`` of a session; raises SessionNotFound once it is forgotten."""
+        found = self.connection.execute(
             "SELECT row FROM sessions WHERE id = ?", (ref.id,)
         ).fetchone()
-        return bytes(row)
+        if found is None or found[0] is None:
+            raise SessionNotFound(f"no session {ref.name!r}")
+        return bytes(found[0])
 
     def load(self, ref: Ref) -> Session:
         """A session, reconciled from its facts."""
