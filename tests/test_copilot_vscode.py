@@ -971,6 +971,18 @@ def test_B1_subagents_are_summed_once_and_shown_under_their_parent(
     assert rows["default"]["requests"] + rows["main"]["requests"] >= 21
 
 
+def test_a_subagents_calls_belong_to_the_turn_that_started_it(
+    live: dict[str | None, Session],
+) -> None:
+    session = live["fbb0fa65-6999-4619-9647-8d05ca4c7266"]
+    before = None
+    for request in session.requests:
+        if request.subagent:
+            assert before is not None
+            assert request.turn == before
+        before = request.turn
+
+
 def test_B2_each_call_by_its_own_model(live: dict[str | None, Session]) -> None:
     name = "fbb0fa65-6999-4619-9647-8d05ca4c7266"
     wire = totals([live[name]], ("model",))

@@ -460,6 +460,36 @@ def test_a_new_session_in_a_new_folder_is_found(tmp_path: Path) -> None:
         assert event["newRequests"] >= 0
 
 
+def test_the_first_chat_of_an_open_vs_code_window_is_found_at_once(tmp_path: Path) -> None:
+    """Its folders are made one after the other, the log last; a slow sweep is not waited for."""
+    home = tmp_path / "home"
+    window = home / ".config" / "Code" / "User" / "workspaceStorage" / "1a2b"
+    window.mkdir(parents=True)
+    with Client(home) as client:
+        client.start()
+        session = "7c1f0a52-5b7e-4f57-9d52-8d8f3a2f7b11"
+        storage = str(window / "session-usage.copilot-usage")
+        assert client.result("subscribe", {"storage": storage})["status"]["session"] is None
+        for number in (1, 2, 3):
+            folder = window / "GitHub.copilot-chat" / "debug-logs" / f"{number}{session[1:]}"
+            folder.mkdir(parents=True)
+            line = {
+                "ts": int(time.time() * 1000), "dur": 10, "sid": folder.name,
+                "type": "llm_request", "name": "chat:gpt-5.4", "spanId": f"{number:016}",
+                "status": "ok", "attrs": {
+                    "model": "gpt-5.4", "inputTokens": 10, "outputTokens": 1, "cachedTokens": 0,
+                    "copilotUsageNanoAiu": number * NANO,
+                },
+            }  # fmt: skip
+            (folder / "main.jsonl").write_text(json.dumps(line) + "\n")
+            client.note(
+                "copilotUsage/statusChanged",
+                lambda p, amount=number * NANO: (
+                    p["status"]["session"] and p["status"]["session"]["totals"]["nanoAiu"] == amount
+                ),
+            )
+
+
 def test_history_stays_when_logs_and_their_folders_vanish(tmp_path: Path) -> None:
     home = new_home(tmp_path)
     with Client(home) as client:

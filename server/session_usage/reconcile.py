@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -143,6 +144,7 @@ def reconcile(
         requests = [_named(r, names) if r.subagent else r for r in requests]
     if full:
         requests.sort(key=_order)
+        requests = _in_turns(requests, turns.values())
     return Session(
         agent,
         session,
@@ -187,6 +189,20 @@ def _sorted_out(
                 twice.append(call)
                 strong[call.key] = better(known, call)
     return strong, twice, foreign, messages, others
+
+
+def _in_turns(requests: list[Request], turns: Iterable[Turn]) -> list[Request]:
+    """Gives a subagent's calls the turn that was under way when they began, where their own log
+    does not name it: a turn is one user message and all that follows from it."""
+    begun = sorted((turn.at_ms, turn.key) for turn in turns if turn.at_ms is not None)
+    times = [at_ms for at_ms, _ in begun]
+    found = []
+    for request in requests:
+        if request.subagent and request.turn is None and request.started_ms is not None:
+            index = bisect_right(times, request.started_ms)
+            request = request._replace(turn=begun[index - 1][1]) if index else request
+        found.append(request)
+    return found
 
 
 def _order(request: Request) -> tuple[int, str]:

