@@ -28,10 +28,17 @@ from session_usage.providers.copilot_vscode.base import (
     unreadable,
 )
 
-_USAGE_NEEDLES = (b'"llm_request"', b'"child_session_ref"')
-_FULL_NEEDLES = (*_USAGE_NEEDLES, b'"session_start"', b'"user_message"', b'"tool_call"')
+_USAGE_NEEDLES = (b'"llm_request"',)
+_FULL_NEEDLES = (
+    *_USAGE_NEEDLES,
+    b'"child_session_ref"',
+    b'"session_start"',
+    b'"user_message"',
+    b'"tool_call"',
+)
 _TEXTS = (b'"userRequest":"', b'"inputMessages":"')
 _LONG = 1 << 12
+_MOST = 10**18
 _KNOWN_TYPES = frozenset(
     {
         "session_start", "user_message", "turn_start", "turn_end", "llm_request", "agent_response",
@@ -61,7 +68,9 @@ def read_debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                 if not buffer.startswith(b"{", begin):
                     yield malformed(source, 0, "not JSON")
                 continue
-            data, wrong = parse(_without_texts(buffer, begin, stop), b'"attrs":')
+            long = stop - begin > _LONG
+            line = _without_texts(buffer, begin, stop) if long else buffer[begin:stop]
+            data, wrong = parse(line, b'"attrs":')
             if wrong:  # perhaps the line, perhaps the cutting
                 data, wrong = parse(buffer[begin:stop], b'"attrs":')
             if wrong:
@@ -100,9 +109,13 @@ def read_debug_log(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                     log, session, offset, data, attrs, child, label, path, turn, skill
                 )
                 yield request
-                odd = oddity(request, attrs.get("copilotUsageNanoAiu"))
-                if odd:
-                    yield Problem("malformed", log, offset, f"a call {odd}", AGENT, session)
+                figure = attrs.get("copilotUsageNanoAiu")
+                if request.nano_aiu != figure or (request.cache_read_tokens or 0) > (
+                    request.input_tokens or 0
+                ):
+                    odd = oddity(request, figure)
+                    if odd:
+                        yield Problem("malformed", log, offset, f"a call {odd}", AGENT, session)
             elif kind == "child_session_ref":
                 other = text(attrs.get("childSessionId"))
                 title = text(attrs.get("childTitle")) or _short(text(attrs.get("label")))
@@ -136,8 +149,6 @@ def _without_texts(buffer: bytearray, begin: int, stop: int) -> bytearray:
     Inside a JSON text ``","`` can only be an escaped quote, a comma and the closing quote;
     cut there, the line is no JSON any more and is read again as a whole.
     """
-    if stop - begin < _LONG:
-        return buffer[begin:stop]
     kept = bytearray()
     for name in _TEXTS:
         at = buffer.find(name, begin, stop)
@@ -194,7 +205,8 @@ def _request(
     if started.__class__ is not int:
         started = whole(started)
     site = get("debugName")
-    output = get("outputTokens")
+    prompt, cached, output = get("inputTokens"), get("cachedTokens"), get("outputTokens")
+    took, first = data.get("dur"), get("ttft")
     status = "ok"
     if output is None and data.get("status") == "error":
         reason = str(get("error", "")).lower()
@@ -216,15 +228,15 @@ def _request(
             None,
             billing,
             status,
-            whole(get("inputTokens")),
-            whole(get("cachedTokens")),
+            prompt if prompt.__class__ is int and 0 <= prompt < _MOST else whole(prompt),
+            cached if cached.__class__ is int and 0 <= cached < _MOST else whole(cached),
             None,
             None,
-            whole(output),
+            output if output.__class__ is int and 0 <= output < _MOST else whole(output),
             None,
             nano(get("copilotUsageNanoAiu")),
-            whole(data.get("dur")),
-            whole(get("ttft")),
+            took if took.__class__ is int and 0 <= took < _MOST else whole(took),
+            first if first.__class__ is int and 0 <= first < _MOST else whole(first),
             surface,
             subagent,
             child if label else None,
