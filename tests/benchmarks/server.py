@@ -84,7 +84,8 @@ def pushes(client: Client, home: Path, times: int = 30) -> list[float]:
     client.result("subscribe")
     sample = next((HERE.parent / "data/copilot-cli/capi-tools/state").rglob("events.jsonl"))
     log = home / ".copilot/session-state" / sample.parent.name / "events.jsonl"
-    shutil.copytree(sample.parent, log.parent, dirs_exist_ok=True)
+    shutil.rmtree(log.parent, ignore_errors=True)
+    shutil.copytree(sample.parent, log.parent, copy_function=shutil.copyfile)
     client.note("copilotUsage/sessionEvent", lambda event: event["session"] == log.parent.name)
     lines = [line for line in sample.read_bytes().splitlines() if b"session.usage_record" in line]
     line = lines[-1]
