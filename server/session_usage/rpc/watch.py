@@ -81,7 +81,6 @@ class Watcher:
 
     def sweep(self) -> None:
         """Looks at everything."""
-        begun = time.process_time()
         self.stopped = False
         self.keeper.sweep(self.interrupted, self.progress)
         if self.stopped:
@@ -89,8 +88,7 @@ class Watcher:
         self.notice()
         self.tell(idle=True)
         self.report_trouble()
-        took = time.process_time() - begun
-        rest = min(max(_SWEEP_LEAST, took * _SWEEP_SHARE), _SWEEP_MOST)
+        rest = min(max(_SWEEP_LEAST, self.keeper.cost * _SWEEP_SHARE), _SWEEP_MOST)
         self.next_sweep = time.monotonic() + rest
         self.choose()
 
