@@ -99,7 +99,10 @@ test("the hover has at most 12 lines of text and escapes what it did not write",
   assert.ok(!hover.includes(" $(bug)"));
   const lines = hover.split("\n").filter((line) => line && !/^\|[:-]/.test(line));
   assert.ok(lines.length <= 12, hover);
-  assert.ok(hover.includes("Copilot Pro\\+ · 3,920.00 cr of 7,000 · 56 % · resets 1 Dec UTC"), hover);
+  assert.ok(
+    hover.includes("Copilot Pro\\+ · 3,920.00 cr of 7,000 · 56 % · resets 1 Dec UTC"),
+    hover,
+  );
 });
 
 test("the hover of a server that is down says why, in one line", () => {

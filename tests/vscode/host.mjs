@@ -238,6 +238,8 @@ export class Window {
 
   /** Chooses in an open quick pick. */
   async pick(text) {
+    await this.page.locator(".quick-input-list .monaco-list-row").first().waitFor();
+    await this.page.locator(".quick-input-widget .quick-input-box input").fill(text);
     const row = this.page.locator(".quick-input-list .monaco-list-row", { hasText: text }).first();
     await row.waitFor({ state: "visible", timeout: 15_000 });
     await row.click();

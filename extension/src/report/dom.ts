@@ -98,7 +98,8 @@ export function keepingPlace(root: HTMLElement, redraw: () => void): void {
     if (one) one.scrollTop = position;
   }
   if (window.scrollY !== top) window.scrollTo(0, top);
-  if (key === undefined || document.activeElement === active) return;
+  // a focus given now would be taken from the editor, where the person may be typing
+  if (key === undefined || !document.hasFocus() || document.activeElement === active) return;
   root
     .querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`)
     ?.focus({ preventScroll: true });

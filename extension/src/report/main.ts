@@ -104,20 +104,27 @@ function draw(): void {
   });
   if (!samePage) window.scrollTo(0, lastPage === "" ? view.scroll : 0);
   lastPage = name;
-  if (drawerOpen && !wasOpen) root.querySelector<HTMLElement>(".drawer .icb")?.focus();
-  if (drawerOpen && wasOpen && !root.querySelector(".drawer")?.contains(document.activeElement)) {
-    root.querySelector<HTMLElement>(".drawer .body")?.focus();
-  }
-  if (opener !== undefined && !drawerOpen) {
-    root.querySelector<HTMLElement>(`[data-key="${CSS.escape(opener)}"]`)?.focus();
-    opener = undefined;
-  }
+  if (document.hasFocus()) giveFocus(wasOpen);
   const title = inSideBar ? "" : view.route.page === "session" ? tabTitle() : t("Cost Report");
   if (title && title !== lastTitle) {
     lastTitle = title;
     send({ kind: "title", title });
   }
 }
+
+/** Where the focus goes when the drawer opens, changes and closes. */
+function giveFocus(wasOpen: boolean): void {
+  const drawn = root.querySelector<HTMLElement>(".drawer");
+  if (drawn && !drawn.contains(document.activeElement)) {
+    drawn.querySelector<HTMLElement>(wasOpen ? ".body" : ".icb")?.focus();
+  }
+  if (!drawn && opener !== undefined) {
+    root.querySelector<HTMLElement>(`[data-key="${CSS.escape(opener)}"]`)?.focus();
+    opener = undefined;
+  }
+}
+
+window.addEventListener("focus", () => giveFocus(false));
 
 function onScroll(): void {
   scrolled();

@@ -64,7 +64,7 @@ export function virtualRows(
       ...rows,
       ...spacer((edges[total] ?? 0) - (edges[to] ?? 0)),
     );
-    if (key !== undefined) {
+    if (key !== undefined && document.hasFocus()) {
       body
         .querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`)
         ?.focus({ preventScroll: true });

@@ -1,5 +1,5 @@
 /** What pages share: top bar, switches, tabs, notices, table heads. */
-import { agentName, when } from "../shared/format";
+import { agentName, moment } from "../shared/format";
 import { t } from "../shared/l10n";
 import { button, h, hidden, on, type Child } from "./dom";
 import { manner } from "./figures";
@@ -113,11 +113,7 @@ export function topBar(): HTMLElement {
       "div",
       { class: "end" },
       changedAt
-        ? h(
-            "span",
-            { class: "muted small w2" },
-            t("Updated {0}", when(changedAt, "second", manner())),
-          )
+        ? h("span", { class: "muted small w2" }, t("Updated {0}", moment(changedAt, manner())))
         : null,
       segmented(t("Money unit"), units, unit, (value) => send({ kind: "unit", unit: value })),
       button(

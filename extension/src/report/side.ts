@@ -24,6 +24,7 @@ export function side(width: number): Child {
   const current = status.session;
   if (!current) {
     return [
+      h("h1", { class: "sr" }, t("Cost of this session")),
       notices(),
       h("p", { class: "muted first" }, t("No session in this window yet")),
       h(
@@ -49,6 +50,7 @@ export function side(width: number): Child {
   const { locale } = manner();
   const title = current.title ?? current.id;
   const top = [
+    h("h1", { class: "sr" }, t("Cost of this session")),
     status.health === "ok" ? null : notices(),
     h(
       "div",

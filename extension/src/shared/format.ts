@@ -214,6 +214,12 @@ export function when(
   return clock.format(new Date(iso)).replace("Sept", "Sep");
 }
 
+/** A moment as briefly as can be: the time if it is today, else day and time. */
+export function moment(iso: string, manner: Pick<Manner, "locale" | "zone">): string {
+  const today = when(new Date().toISOString(), "weekday", manner);
+  return when(iso, when(iso, "weekday", manner) === today ? "second" : "moment", manner);
+}
+
 /** Name of the zone that times are written in. */
 export function zoneName(manner: Manner): string {
   return manner.zone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone;

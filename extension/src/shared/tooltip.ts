@@ -5,6 +5,7 @@ import {
   agentName,
   amount,
   count,
+  moment,
   percent,
   planName,
   round,
@@ -175,7 +176,7 @@ export function tooltip(server: ServerState, status: Status | null, manner: Mann
   const links = [link(t("Open report"), "openReport")];
   if (status.session) links.push(link(t("Why this number?"), "explain"));
   const updated = status.changedAt
-    ? ` · ${t("updated {0}", when(status.changedAt, "second", manner))}`
+    ? ` · ${t("updated {0}", moment(status.changedAt, manner))}`
     : "";
   lines.push(links.join(" · ") + updated);
   return lines.join("\n");
