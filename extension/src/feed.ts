@@ -3,6 +3,19 @@ import { notifications, requests, type Status } from "./protocol";
 import type { Server } from "./server";
 import { place } from "./window";
 
+/**
+ * The server sees that a log is missing, not why. A setting that is on in this window is not off:
+ * its log begins with the next chat.
+ */
+function corrected(status: Status): Status {
+  const off = status.off.filter(
+    ({ setting }) => vscode.workspace.getConfiguration().get(setting) !== true,
+  );
+  const wasOff = status.health === "logging-off" && off.length < status.off.length;
+  const stillOff = off.some(({ kind }) => kind === "debug-log");
+  return { ...status, off, health: wasOff && !stillOff ? "ok" : status.health };
+}
+
 /** The status of this window: asked for on every start of the server, then pushed by it. */
 export class Feed implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<Status>();
@@ -62,7 +75,7 @@ export class Feed implements vscode.Disposable {
   }
 
   private take(status: Status): void {
-    this.current = status;
-    this.changed.fire(status);
+    this.current = corrected(status);
+    this.changed.fire(this.current);
   }
 }

@@ -21,19 +21,26 @@ let spans = 0;
 /** One line of a debug log that tells of a call. */
 export function callLine(session, ts, { nano, status = "ok", ...call }) {
   const known = status === "ok";
-  return line(session, ts, "llm_request", `chat:${call.model}`, {
-    model: call.model,
-    debugName: "panel/editAgent",
-    ...(known
-      ? {
-          inputTokens: call.input,
-          outputTokens: call.output,
-          cachedTokens: call.cached,
-          copilotUsageNanoAiu: nano ?? price(call),
-        }
-      : {}),
-    ttft: 140,
-  }, { dur: 2_400, parentSpanId: call.parent, status });
+  return line(
+    session,
+    ts,
+    "llm_request",
+    `chat:${call.model}`,
+    {
+      model: call.model,
+      debugName: "panel/editAgent",
+      ...(known
+        ? {
+            inputTokens: call.input,
+            outputTokens: call.output,
+            cachedTokens: call.cached,
+            copilotUsageNanoAiu: nano ?? price(call),
+          }
+        : {}),
+      ttft: 140,
+    },
+    { dur: 2_400, parentSpanId: call.parent, status },
+  );
 }
 
 function line(session, ts, type, name, attrs, more = {}) {
@@ -61,7 +68,14 @@ export function writeSession(storage, id, title, turns) {
   for (const [index, turn] of turns.entries()) {
     let ts = turn.at;
     const spanId = `turn${index}`.padEnd(16, "0");
-    main += line(id, ts, "user_message", "user_message", { content: turn.text }, { spanId });
+    main += line(
+      id,
+      ts,
+      "user_message",
+      "user_message",
+      { content: turn.text },
+      { spanId },
+    );
     const children = new Map();
     for (const call of turn.calls) {
       ts += 20_000;
@@ -74,16 +88,33 @@ export function writeSession(storage, id, title, turns) {
       if (!children.has(child)) {
         const file = `runSubagent-${call.sub}-${child}.jsonl`;
         children.set(child, file);
-        main += line(id, ts, "child_session_ref", `runSubagent-${call.sub}`, {
-          childSessionId: child,
-          childLogFile: file,
-          label: `runSubagent-${call.sub}`,
-        }, { parentSpanId: spanId });
+        main += line(
+          id,
+          ts,
+          "child_session_ref",
+          `runSubagent-${call.sub}`,
+          {
+            childSessionId: child,
+            childLogFile: file,
+            label: `runSubagent-${call.sub}`,
+          },
+          { parentSpanId: spanId },
+        );
       }
-      fs.appendFileSync(path.join(folder, children.get(child)), callLine(child, ts, call));
+      fs.appendFileSync(
+        path.join(folder, children.get(child)),
+        callLine(child, ts, call),
+      );
     }
     for (const tool of turn.tools ?? []) {
-      main += line(id, ts, "tool_call", tool, { args: "{}", result: "done" }, { parentSpanId: spanId, dur: 40 });
+      main += line(
+        id,
+        ts,
+        "tool_call",
+        tool,
+        { args: "{}", result: "done" },
+        { parentSpanId: spanId, dur: 40 },
+      );
     }
   }
   fs.writeFileSync(path.join(folder, "main.jsonl"), main);
@@ -96,9 +127,13 @@ export function writeSession(storage, id, title, turns) {
     sessionId: id,
     requests: [],
   };
-  fs.writeFileSync(path.join(chats, `${id}.jsonl`), `${JSON.stringify({ kind: 0, v: top })}\n`);
+  fs.writeFileSync(
+    path.join(chats, `${id}.jsonl`),
+    `${JSON.stringify({ kind: 0, v: top })}\n`,
+  );
   const end = new Date(turns.at(-1).at + 60_000);
-  for (const file of fs.readdirSync(folder)) fs.utimesSync(path.join(folder, file), end, end);
+  for (const file of fs.readdirSync(folder))
+    fs.utimesSync(path.join(folder, file), end, end);
   fs.utimesSync(path.join(chats, `${id}.jsonl`), end, end);
   return cost;
 }
@@ -119,23 +154,104 @@ const MINUTE = 60_000;
 
 /** A long session with a subagent, a pause, a change of model, a compaction and a failure. */
 export function featured(start) {
-  const call = (model, input, cached, output, more) => ({ model, input, cached, output, ...more });
+  const call = (model, input, cached, output, more) => ({
+    model,
+    input,
+    cached,
+    output,
+    ...more,
+  });
   const texts = [
-    [0, "Read the webhook handler and list every place that writes to ledger_events", [call(S, 21414, 0, 642), call(S, 26110, 20231, 388)], ["read_file", "grep_search", "read_file"]],
-    [5, "Which of these are not idempotent? Show the exact line and why", [call(S, 28014, 25698, 517), call(S, 34616, 27056, 431), call(S, 39215, 34225, 850)], ["read_file"]],
-    [10, "Draft the migration plan, smallest safe step first", [call(S, 40922, 38927, 1007)], []],
-    [14, "Find every caller of recordEvent across the monorepo and check the retry behaviour", [call(S, 42320, 39876, 504), call(H, 14205, 0, 212, { sub: "explore" }), call(H, 19809, 12887, 190, { sub: "explore" }), call(H, 24009, 19606, 1064, { sub: "explore" }), call(S, 51822, 41447, 596)], ["runSubagent"]],
-    [19, "Add the idempotency key column and the unique index", [call(S, 58722, 50310, 398)], ["create_file"]],
-    [39, "Tests fail on Postgres 15: index name too long. Fix and rerun", [call(S, 61174, 0, 917), call(S, 69674, 59966, 696)], ["run_in_terminal", "replace_string_in_file"]],
-    [45, "Now the backfill job, in batches of 500", [call(S, 75276, 69357, 588)], []],
-    [49, "Handle events that arrive while the backfill runs", [call(S, 84177, 74395, 793)], ["read_file"]],
-    [55, "Write the integration test with two concurrent deliveries", [call(S, 94583, 83608, 1121)], ["create_file", "run_in_terminal"]],
-    [61, "The test is flaky, find out why before changing it", [call(S, 0, 0, 0, { status: "error" }), call(S, 106078, 93649, 1003)], ["run_in_terminal"]],
+    [
+      0,
+      "Read the webhook handler and list every place that writes to ledger_events",
+      [call(S, 21414, 0, 642), call(S, 26110, 20231, 388)],
+      ["read_file", "grep_search", "read_file"],
+    ],
+    [
+      5,
+      "Which of these are not idempotent? Show the exact line and why",
+      [
+        call(S, 28014, 25698, 517),
+        call(S, 34616, 27056, 431),
+        call(S, 39215, 34225, 850),
+      ],
+      ["read_file"],
+    ],
+    [
+      10,
+      "Draft the migration plan, smallest safe step first",
+      [call(S, 40922, 38927, 1007)],
+      [],
+    ],
+    [
+      14,
+      "Find every caller of recordEvent across the monorepo and check the retry behaviour",
+      [
+        call(S, 42320, 39876, 504),
+        call(H, 14205, 0, 212, { sub: "explore" }),
+        call(H, 19809, 12887, 190, { sub: "explore" }),
+        call(H, 24009, 19606, 1064, { sub: "explore" }),
+        call(S, 51822, 41447, 596),
+      ],
+      ["runSubagent"],
+    ],
+    [
+      19,
+      "Add the idempotency key column and the unique index",
+      [call(S, 58722, 50310, 398)],
+      ["create_file"],
+    ],
+    [
+      39,
+      "Tests fail on Postgres 15: index name too long. Fix and rerun",
+      [call(S, 61174, 0, 917), call(S, 69674, 59966, 696)],
+      ["run_in_terminal", "replace_string_in_file"],
+    ],
+    [
+      45,
+      "Now the backfill job, in batches of 500",
+      [call(S, 75276, 69357, 588)],
+      [],
+    ],
+    [
+      49,
+      "Handle events that arrive while the backfill runs",
+      [call(S, 84177, 74395, 793)],
+      ["read_file"],
+    ],
+    [
+      55,
+      "Write the integration test with two concurrent deliveries",
+      [call(S, 94583, 83608, 1121)],
+      ["create_file", "run_in_terminal"],
+    ],
+    [
+      61,
+      "The test is flaky, find out why before changing it",
+      [call(S, 0, 0, 0, { status: "error" }), call(S, 106078, 93649, 1003)],
+      ["run_in_terminal"],
+    ],
     [72, "Continue with the rollback script", [call(S, 36396, 19416, 761)], []],
-    [75, "Second opinion: review the whole diff for races", [call("gpt-5.3-codex", 41684, 0, 1584)], ["get_changed_files"]],
-    [77, "Apply both findings and update the runbook", [call(S, 48293, 34933, 991)], []],
+    [
+      75,
+      "Second opinion: review the whole diff for races",
+      [call("gpt-5.3-codex", 41684, 0, 1584)],
+      ["get_changed_files"],
+    ],
+    [
+      77,
+      "Apply both findings and update the runbook",
+      [call(S, 48293, 34933, 991)],
+      [],
+    ],
   ];
-  return texts.map(([minute, text, calls, tools]) => ({ at: start + minute * MINUTE, text, calls, tools }));
+  return texts.map(([minute, text, calls, tools]) => ({
+    at: start + minute * MINUTE,
+    text,
+    calls,
+    tools,
+  }));
 }
 
 const TITLES = [
@@ -164,21 +280,37 @@ function source(seed) {
 export function writeMonth(data, folders, number, now, days = 23) {
   const random = source(20_261_120);
   const models = Object.keys(PRICES);
-  const storages = folders.map((folder, index) => storageOf(data, `folder${index}`, folder));
+  const storages = folders.map((folder, index) =>
+    storageOf(data, `folder${index}`, folder),
+  );
   let cost = 0;
   for (let index = 0; index < number; index++) {
     const at = now - (1 + random() * days) * 24 * 60 * MINUTE;
     const model = models[Math.floor(random() ** 2 * models.length)];
-    const turns = Array.from({ length: 1 + Math.floor(random() * 3) }, (_, turn) => ({
-      at: at + turn * 4 * MINUTE,
-      text: "Made up",
-      calls: Array.from({ length: 1 + Math.floor(random() * 3) }, (_, step) => {
-        const input = Math.round(8_000 + 40_000 * random() + 9_000 * (turn + step));
-        const cached = turn + step ? Math.round(input * (0.6 + 0.3 * random())) : 0;
-        return { model, input, cached, output: Math.round(300 + 900 * random()) };
+    const turns = Array.from(
+      { length: 1 + Math.floor(random() * 3) },
+      (_, turn) => ({
+        at: at + turn * 4 * MINUTE,
+        text: "Made up",
+        calls: Array.from(
+          { length: 1 + Math.floor(random() * 3) },
+          (_, step) => {
+            const input = Math.round(
+              8_000 + 40_000 * random() + 9_000 * (turn + step),
+            );
+            const cached =
+              turn + step ? Math.round(input * (0.6 + 0.3 * random())) : 0;
+            return {
+              model,
+              input,
+              cached,
+              output: Math.round(300 + 900 * random()),
+            };
+          },
+        ),
+        tools: ["read_file"],
       }),
-      tools: ["read_file"],
-    }));
+    );
     const id = `${(index + 1).toString(16).padStart(8, "0")}-0000-4000-8000-${String(index).padStart(12, "0")}`;
     const title = `${TITLES[index % TITLES.length]}${index < TITLES.length ? "" : ` (${index})`}`;
     cost += writeSession(storages[index % storages.length], id, title, turns);

@@ -8,11 +8,19 @@ import { chromium } from "playwright-core";
 
 export const repository = path.resolve(import.meta.dirname, "../..");
 const cache =
-  process.env.SESSION_USAGE_E2E_CACHE ?? path.join(os.homedir(), ".cache/session-usage-e2e");
-const entry = path.join(cache, "code-server/node_modules/code-server/out/node/entry.js");
+  process.env.SESSION_USAGE_E2E_CACHE ??
+  path.join(os.homedir(), ".cache/session-usage-e2e");
+const entry = path.join(
+  cache,
+  "code-server/node_modules/code-server/out/node/entry.js",
+);
 const vsix = path.join(repository, "extension/copilot-usage.vsix");
-export const samples = path.join(repository, "server/session_usage/data/samples");
-export const shots = process.env.SHOTS ?? path.join(repository, "build/screenshots");
+export const samples = path.join(
+  repository,
+  "server/session_usage/data/samples",
+);
+export const shots =
+  process.env.SHOTS ?? path.join(repository, "build/screenshots");
 
 const SETTINGS = {
   "telemetry.telemetryLevel": "off",
@@ -60,7 +68,12 @@ export class Host {
     host.home = path.join(host.state, "home");
     host.data = path.join(host.state, "data");
     host.extensions = path.join(host.state, "extensions");
-    for (const folder of [host.home, path.join(host.data, "User"), host.extensions, shots]) {
+    for (const folder of [
+      host.home,
+      path.join(host.data, "User"),
+      host.extensions,
+      shots,
+    ]) {
       fs.mkdirSync(folder, { recursive: true });
     }
     fs.writeFileSync(
@@ -75,11 +88,20 @@ export class Host {
       XDG_DATA_HOME: path.join(host.home, ".local/share"),
       ...env,
     };
-    const folders = ["--user-data-dir", host.data, "--extensions-dir", host.extensions];
-    execFileSync(process.execPath, [entry, ...folders, "--install-extension", vsix], {
-      env: host.env,
-      stdio: "pipe",
-    });
+    const folders = [
+      "--user-data-dir",
+      host.data,
+      "--extensions-dir",
+      host.extensions,
+    ];
+    execFileSync(
+      process.execPath,
+      [entry, ...folders, "--install-extension", vsix],
+      {
+        env: host.env,
+        stdio: "pipe",
+      },
+    );
     host.port = await freePort();
     const log = fs.openSync(path.join(host.state, "code-server.log"), "w");
     host.process = spawn(
@@ -102,20 +124,23 @@ export class Host {
   }
 
   async browser() {
-    this.context ??= await chromium.launchPersistentContext(path.join(this.state, "chromium"), {
-      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-      headless: true,
-      viewport: { width: 1280, height: 860 },
-      args: [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-      ],
-    });
+    this.context ??= await chromium.launchPersistentContext(
+      path.join(this.state, "chromium"),
+      {
+        executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+        headless: true,
+        viewport: { width: 1280, height: 860 },
+        args: [
+          "--no-sandbox",
+          "--disable-gpu",
+          "--disable-quic",
+          "--no-first-run",
+          "--disable-background-networking",
+          "--disable-component-update",
+          "--disable-sync",
+        ],
+      },
+    );
     return this.context;
   }
 
@@ -126,12 +151,18 @@ export class Host {
     if (size) await page.setViewportSize(size);
     page.on("request", (request) => {
       const { protocol, hostname } = new URL(request.url());
-      const local = hostname === "127.0.0.1" || /\.vscode-cdn\.net$/.test(hostname);
-      if (/^(https?|wss?):$/.test(protocol) && !local) this.strangers.add(hostname);
+      const local =
+        hostname === "127.0.0.1" || /\.vscode-cdn\.net$/.test(hostname);
+      if (/^(https?|wss?):$/.test(protocol) && !local)
+        this.strangers.add(hostname);
     });
     const query = folder ? `folder=${encodeURIComponent(folder)}` : "ew=true";
-    await page.goto(`http://127.0.0.1:${this.port}/?${query}`, { waitUntil: "domcontentloaded" });
-    await page.waitForSelector(".monaco-workbench .part.statusbar", { timeout: 60_000 });
+    await page.goto(`http://127.0.0.1:${this.port}/?${query}`, {
+      waitUntil: "domcontentloaded",
+    });
+    await page.waitForSelector(".monaco-workbench .part.statusbar", {
+      timeout: 60_000,
+    });
     return new Window(page);
   }
 
@@ -163,7 +194,9 @@ export class Host {
       .filter((name) => /^\d+$/.test(name))
       .filter((name) => {
         try {
-          const command = fs.readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
+          const command = fs
+            .readFileSync(`/proc/${name}/cmdline`, "utf8")
+            .split("\0");
           const environment = fs.readFileSync(`/proc/${name}/environ`, "utf8");
           return command.includes("serve") && environment.includes(this.home);
         } catch {
@@ -181,7 +214,8 @@ export class Host {
     } catch {
       // it has ended already
     }
-    if (!process.env.KEEP) fs.rmSync(this.state, { recursive: true, force: true, maxRetries: 5 });
+    if (!process.env.KEEP)
+      fs.rmSync(this.state, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
@@ -206,7 +240,10 @@ export class Window {
   /** The hover of the status bar item, as text. */
   async hover() {
     await this.item.hover();
-    const hover = this.page.locator(".monaco-hover:visible").filter({ hasText: /\S/ }).last();
+    const hover = this.page
+      .locator(".monaco-hover:visible")
+      .filter({ hasText: /\S/ })
+      .last();
     await hover.waitFor({ timeout: 10_000 });
     return hover;
   }
@@ -217,10 +254,14 @@ export class Window {
 
   /** Runs a command from the palette by its exact title. */
   async command(title) {
-    const input = this.page.locator(".quick-input-widget .quick-input-box input");
+    const input = this.page.locator(
+      ".quick-input-widget .quick-input-box input",
+    );
     const row = this.page
       .locator(".quick-input-list .monaco-list-row")
-      .filter({ has: this.page.locator(".label-name", { hasText: exactly(title) }) })
+      .filter({
+        has: this.page.locator(".label-name", { hasText: exactly(title) }),
+      })
       .first();
     for (let tries = 1; ; tries++) {
       try {
@@ -238,21 +279,35 @@ export class Window {
 
   /** Chooses in an open quick pick. */
   async pick(text) {
-    await this.page.locator(".quick-input-list .monaco-list-row").first().waitFor();
-    await this.page.locator(".quick-input-widget .quick-input-box input").fill(text);
-    const row = this.page.locator(".quick-input-list .monaco-list-row", { hasText: text }).first();
+    await this.page
+      .locator(".quick-input-list .monaco-list-row")
+      .first()
+      .waitFor();
+    await this.page
+      .locator(".quick-input-widget .quick-input-box input")
+      .fill(text);
+    const row = this.page
+      .locator(".quick-input-list .monaco-list-row", { hasText: text })
+      .first();
     await row.waitFor({ state: "visible", timeout: 15_000 });
     await row.click();
   }
 
   async theme(name) {
     await this.command("Preferences: Color Theme");
-    const input = this.page.locator(".quick-input-widget .quick-input-box input");
-    await this.page.locator(".quick-input-list .monaco-list-row").first().waitFor();
+    const input = this.page.locator(
+      ".quick-input-widget .quick-input-box input",
+    );
+    await this.page
+      .locator(".quick-input-list .monaco-list-row")
+      .first()
+      .waitFor();
     await input.fill(name);
     await this.page
       .locator(".quick-input-list .monaco-list-row")
-      .filter({ has: this.page.locator(".label-name", { hasText: exactly(name) }) })
+      .filter({
+        has: this.page.locator(".label-name", { hasText: exactly(name) }),
+      })
       .first()
       .click();
     await this.page.locator(".quick-input-widget").waitFor({ state: "hidden" });
@@ -262,7 +317,11 @@ export class Window {
   async view(kind) {
     for (let tries = 0; tries < 150; tries++) {
       for (const frame of this.page.frames()) {
-        if ((await frame.$(`body[data-page="${kind}"] .cu`).catch(() => null)) !== null) return frame;
+        if (
+          (await frame.$(`body[data-page="${kind}"] .cu`).catch(() => null)) !==
+          null
+        )
+          return frame;
       }
       await this.page.waitForTimeout(100);
     }

@@ -3,7 +3,8 @@
  * account of what it has billed: the truth that figures are compared with.
  *
  * Words in the newest message decide what it does: TOOL calls read_file once, DELEGATE starts a
- * subagent, FAIL is answered with an error, ENDLESS never ends until the client goes away.
+ * subagent, COST calls our own tool, FAIL is answered with an error, ENDLESS never ends until the
+ * client goes away.
  */
 import http from "node:http";
 
@@ -30,7 +31,9 @@ export class Models {
       request.on("data", (chunk) => (body += chunk));
       request.on("end", () => models.answer(body, response));
     });
-    await new Promise((resolve) => models.server.listen(0, "127.0.0.1", resolve));
+    await new Promise((resolve) =>
+      models.server.listen(0, "127.0.0.1", resolve),
+    );
     models.url = `http://127.0.0.1:${models.server.address().port}/v1/chat/completions`;
     return models;
   }
@@ -48,7 +51,9 @@ export class Models {
     if (text.includes("FAIL")) {
       this.failed++;
       response.writeHead(400, { "content-type": "application/json" });
-      response.end(JSON.stringify({ error: { message: "made to fail", code: "mock" } }));
+      response.end(
+        JSON.stringify({ error: { message: "made to fail", code: "mock" } }),
+      );
       return;
     }
     const number = (this.number = (this.number ?? 0) + 1);
@@ -68,11 +73,26 @@ export class Models {
       });
       return;
     }
-    const call = text.includes("TOOL") && names.includes("read_file")
-      ? ["read_file", { filePath: this.readable, startLine: 1, endLine: 3 }]
-      : text.includes("DELEGATE") && names.includes("runSubagent")
-        ? ["runSubagent", { prompt: "Report on the folder", description: "Report on the folder" }]
-        : null;
+    const call =
+      text.includes("TOOL") && names.includes("read_file")
+        ? ["read_file", { filePath: this.readable, startLine: 1, endLine: 3 }]
+        : text.includes("DELEGATE") && names.includes("runSubagent")
+          ? [
+              "runSubagent",
+              {
+                prompt: "Report on the folder",
+                description: "Report on the folder",
+              },
+            ]
+          : text.includes("COST") &&
+              names.includes("copilotUsage_getSessionCost")
+            ? ["copilotUsage_getSessionCost", {}]
+            : null;
+    if (last.role === "tool" && this.asked === "copilotUsage_getSessionCost") {
+      this.told =
+        typeof last.content === "string" ? last.content : last.content[0].text;
+    }
+    if (names.length) this.asked = call?.[0];
     if (call) {
       const [name, values] = call;
       delta({

@@ -7,9 +7,13 @@ import { after, before, test } from "node:test";
 import { featured, writeMonth, writeSession } from "./corpus.mjs";
 import { Host } from "./host.mjs";
 
-const TITLE = "Migrate payment webhooks to the idempotent handler and backfill failed events";
+const TITLE =
+  "Migrate payment webhooks to the idempotent handler and backfill failed events";
 const ID = "fbb0fa65-0000-4000-8000-00000000aaaa";
-const axe = fs.readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const axe = fs.readFileSync(
+  createRequire(import.meta.url).resolve("axe-core/axe.min.js"),
+  "utf8",
+);
 
 let host;
 let window;
@@ -18,13 +22,24 @@ let costs;
 
 before(async () => {
   host = await Host.start({
-    settings: { "copilotUsage.plan": "pro+", "workbench.activityBar.location": "default" },
+    settings: {
+      "copilotUsage.plan": "pro+",
+      "workbench.activityBar.location": "default",
+    },
     prepare: (it) => {
       const folders = ["web-store", "infra-live", "ml-notebooks", "docs-site"];
-      costs = writeMonth(it.data, folders.map((name) => it.folder(name)), 40, Date.now());
+      costs = writeMonth(
+        it.data,
+        folders.map((name) => it.folder(name)),
+        40,
+        Date.now(),
+      );
     },
   });
-  const opened = await host.openWithStorage(host.folder("ledger-api"), { width: 1400, height: 1000 });
+  const opened = await host.openWithStorage(host.folder("ledger-api"), {
+    width: 1400,
+    height: 1000,
+  });
   window = opened.window;
   const start = Date.now() - 78.5 * 60_000;
   costs += writeSession(opened.storage, ID, TITLE, featured(start));
@@ -34,10 +49,16 @@ before(async () => {
 after(() => host.stop());
 
 const credits = (nano) =>
-  (nano / 1e9).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  (nano / 1e9).toLocaleString("en", {
+    minimumFractionDigits: 2,
+    maximumFractionDigits: 2,
+  });
 
 async function go(name) {
-  await report.getByRole("navigation").getByRole("button", { name, exact: true }).click();
+  await report
+    .getByRole("navigation")
+    .getByRole("button", { name, exact: true })
+    .click();
 }
 
 /** Everything that the page shows is drawn: nothing is being read. */
@@ -62,17 +83,25 @@ test("the timeline opens by mouse and by keyboard down to requests", async () =>
   const row = report.getByRole("row", { name: /Read the webhook handler/ });
   await row.focus();
   await window.page.keyboard.press("ArrowRight");
-  await report.getByRole("row", { name: /Request 1\b/ }).first().waitFor();
+  await report
+    .getByRole("row", { name: /Request 1\b/ })
+    .first()
+    .waitFor();
   assert.equal(await row.getAttribute("aria-expanded"), "true");
   await window.page.keyboard.press("ArrowDown");
   await window.page.keyboard.press("ArrowLeft");
   await window.page.keyboard.press("ArrowLeft");
   assert.equal(
-    await report.getByRole("row", { name: /Read the webhook handler/ }).getAttribute("aria-expanded"),
+    await report
+      .getByRole("row", { name: /Read the webhook handler/ })
+      .getAttribute("aria-expanded"),
     "false",
   );
   await report.getByRole("button", { name: "Expand all" }).click();
-  await report.getByRole("row", { name: /20:00 pause/ }).last().waitFor();
+  await report
+    .getByRole("row", { name: /20:00 pause/ })
+    .last()
+    .waitFor();
   await window.shot("report-timeline");
 });
 
@@ -83,8 +112,13 @@ test("breakdowns by model, agent and tool", async () => {
     ["Tool", "run_in_terminal"],
   ]) {
     await report.getByRole("tab", { name: tab, exact: true }).click();
-    await report.locator("section", { has: report.getByRole("heading", { name: "Breakdown" }) })
-      .getByText(text, { exact: true }).first().waitFor();
+    await report
+      .locator("section", {
+        has: report.getByRole("heading", { name: "Breakdown" }),
+      })
+      .getByText(text, { exact: true })
+      .first()
+      .waitFor();
   }
 });
 
@@ -98,11 +132,18 @@ test("why: from the amount to the line of the log, and back where the focus was"
   await drawer.getByText("Tokens of this request").waitFor();
   assert.ok((await drawer.innerText()).includes("61,174"));
   await window.shot("report-why-request");
-  for (let press = 0; press < 12; press++) await window.page.keyboard.press("Tab");
-  assert.ok(await drawer.evaluate((element) => element.contains(document.activeElement)));
+  for (let press = 0; press < 12; press++)
+    await window.page.keyboard.press("Tab");
+  assert.ok(
+    await drawer.evaluate((element) =>
+      element.contains(document.activeElement),
+    ),
+  );
   await drawer.getByRole("button", { name: "Open log here" }).click();
   await window.page.locator(".tab", { hasText: "main.jsonl" }).waitFor();
-  await window.page.locator(".part.statusbar", { hasText: /Ln \d\d/ }).waitFor();
+  await window.page
+    .locator(".part.statusbar", { hasText: /Ln \d\d/ })
+    .waitFor();
   await window.shot("report-open-log");
   await window.command("View: Close Other Editors in Group").catch(() => {});
   await window.command("View: Close Editor");
@@ -114,7 +155,10 @@ test("why: from the amount to the line of the log, and back where the focus was"
   await report.getByRole("dialog").waitFor();
   await window.page.keyboard.press("Escape");
   await report.getByRole("dialog").waitFor({ state: "detached" });
-  assert.equal(await report.evaluate(() => document.activeElement.dataset.key), "why");
+  assert.equal(
+    await report.evaluate(() => document.activeElement.dataset.key),
+    "why",
+  );
 });
 
 test("the overview adds up and is broken down by every dimension", async () => {
@@ -134,8 +178,13 @@ test("the overview adds up and is broken down by every dimension", async () => {
     ["Model", "claude-haiku-4.5"],
   ]) {
     await report.getByRole("tab", { name: tab, exact: true }).click();
-    await report.locator("section", { has: report.getByRole("heading", { name: "Where it went" }) })
-      .getByText(value, { exact: true }).first().waitFor();
+    await report
+      .locator("section", {
+        has: report.getByRole("heading", { name: "Where it went" }),
+      })
+      .getByText(value, { exact: true })
+      .first()
+      .waitFor();
   }
   await report.getByRole("radio", { name: "dollars $" }).click();
   await report.locator(".head .big", { hasText: "$" }).waitFor();
@@ -149,26 +198,51 @@ test("the overview adds up and is broken down by every dimension", async () => {
 
 test("sessions are searched, filtered and sorted, by keyboard too", async () => {
   await go("Sessions");
-  await report.getByRole("status").filter({ hasText: "41 of 41 sessions" }).waitFor();
+  await report
+    .getByRole("status")
+    .filter({ hasText: "41 of 41 sessions" })
+    .waitFor();
   await window.shot("report-sessions");
   await report.locator("body").press("/");
   await window.page.keyboard.type("payout");
-  await report.getByRole("status").filter({ hasText: "4 of 41 sessions" }).waitFor();
+  await report
+    .getByRole("status")
+    .filter({ hasText: "4 of 41 sessions" })
+    .waitFor();
   await window.page.keyboard.press("ArrowDown");
-  assert.match(await report.evaluate(() => document.activeElement.dataset.key), /^session /);
+  assert.match(
+    await report.evaluate(() => document.activeElement.dataset.key),
+    /^session /,
+  );
   await report.getByRole("searchbox").fill("nothing like that");
   await report.getByRole("heading", { name: "No session matches" }).waitFor();
   await window.shot("report-no-match");
-  await report.getByRole("button", { name: "Clear search and filters" }).click();
-  await report.getByRole("combobox", { name: "Model" }).selectOption("claude-opus-4.8");
-  await report.waitForFunction(() => !document.querySelector(".found").textContent.includes("41 of"));
+  await report
+    .getByRole("button", { name: "Clear search and filters" })
+    .click();
+  await report
+    .getByRole("combobox", { name: "Model" })
+    .selectOption("claude-opus-4.8");
+  await report.waitForFunction(
+    () => !document.querySelector(".found").textContent.includes("41 of"),
+  );
   await report.getByRole("combobox", { name: "Model" }).selectOption("");
   await report.getByRole("button", { name: "Credits" }).click();
-  const amounts = await report.locator("tbody tr:not(.spacer) td:last-child .amt").evaluateAll((cells) =>
-    cells.map((cell) => Number(cell.querySelector(".amt-i, .amt-0").textContent + cell.querySelector(".amt-f").textContent)),
-  );
+  const amounts = await report
+    .locator("tbody tr:not(.spacer) td:last-child .amt")
+    .evaluateAll((cells) =>
+      cells.map((cell) =>
+        Number(
+          cell.querySelector(".amt-i, .amt-0").textContent +
+            cell.querySelector(".amt-f").textContent,
+        ),
+      ),
+    );
   assert.equal(amounts.length, 41);
-  assert.deepEqual(amounts, [...amounts].sort((a, b) => b - a));
+  assert.deepEqual(
+    amounts,
+    [...amounts].sort((a, b) => b - a),
+  );
 });
 
 test("what a person chose is there again after hiding and after a reload", async () => {
@@ -182,7 +256,9 @@ test("what a person chose is there again after hiding and after a reload", async
     window.page.waitForEvent("domcontentloaded"),
     window.command("Developer: Reload Window"),
   ]);
-  await window.page.waitForSelector(".monaco-workbench .part.statusbar", { timeout: 60_000 });
+  await window.page.waitForSelector(".monaco-workbench .part.statusbar", {
+    timeout: 60_000,
+  });
   await window.page.locator(".tab", { hasText: "Cost Report" }).click();
   report = await window.view("report");
   await report.getByRole("status").filter({ hasText: "4 of 41" }).waitFor();
@@ -205,14 +281,28 @@ test("the side bar has the current session", async () => {
 async function violations(frame) {
   await frame.evaluate(axe);
   return frame.evaluate(async () => {
-    const result = await globalThis.axe.run(document, { resultTypes: ["violations"] });
+    const result = await globalThis.axe.run(document, {
+      resultTypes: ["violations"],
+    });
     return result.violations.map(
-      ({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html.slice(0, 160) + " " + (node.any[0]?.message ?? "")).join(" | ")}`,
+      ({ id, nodes }) =>
+        `${id}: ${nodes
+          .slice(0, 3)
+          .map(
+            (node) =>
+              node.html.slice(0, 160) + " " + (node.any[0]?.message ?? ""),
+          )
+          .join(" | ")}`,
     );
   });
 }
 
-for (const theme of ["Light Modern", "Dark High Contrast", "Light High Contrast", "Dark Modern"]) {
+for (const theme of [
+  "Light Modern",
+  "Dark High Contrast",
+  "Light High Contrast",
+  "Dark Modern",
+]) {
   test(`axe finds nothing in ${theme}`, async () => {
     await window.theme(theme);
     const name = theme.toLowerCase().replaceAll(" ", "-");
@@ -220,7 +310,8 @@ for (const theme of ["Light Modern", "Dark High Contrast", "Light High Contrast"
     for (const page of ["Overview", "Sessions", "Session"]) {
       await go(page);
       await settled();
-      if (page === "Session") await report.getByText("Reconciliation").waitFor();
+      if (page === "Session")
+        await report.getByText("Reconciliation").waitFor();
       await window.shot(`report-${page.toLowerCase()}-${name}`);
       found.push(...(await violations(report)).map((one) => `${page}: ${one}`));
     }
@@ -250,10 +341,18 @@ test("a narrow pane scrolls down only", async () => {
 });
 
 test("the page may not fetch, and has neither inline styles nor handlers", async () => {
-  const fetched = await report.evaluate(() => fetch("http://127.0.0.1:9/").then(() => "yes", () => "no"));
+  const fetched = await report.evaluate(() =>
+    fetch("http://127.0.0.1:9/").then(
+      () => "yes",
+      () => "no",
+    ),
+  );
   assert.equal(fetched, "no");
   const inline = await report.evaluate(
-    () => [...document.querySelectorAll("*")].filter((one) => [...one.attributes].some(({ name }) => name.startsWith("on"))).length,
+    () =>
+      [...document.querySelectorAll("*")].filter((one) =>
+        [...one.attributes].some(({ name }) => name.startsWith("on")),
+      ).length,
   );
   assert.equal(inline, 0);
 });
@@ -261,7 +360,9 @@ test("the page may not fetch, and has neither inline styles nor handlers", async
 test("Analyze Session… and Explain This Cost", async () => {
   await window.command("Copilot Usage: Analyze Session…");
   await window.pick("Vite 8 (38)");
-  await report.getByRole("heading", { name: "Upgrade the build to Vite 8 (38)" }).waitFor();
+  await report
+    .getByRole("heading", { name: "Upgrade the build to Vite 8 (38)" })
+    .waitFor();
   await window.command("Copilot Usage: Explain This Cost");
   await report.getByRole("dialog").getByText("22 requests").waitFor();
   await report.getByRole("button", { name: "Close" }).click();
@@ -270,9 +371,13 @@ test("Analyze Session… and Explain This Cost", async () => {
 test("Compare Two Sessions", async () => {
   await window.command("Copilot Usage: Compare Two Sessions");
   await window.pick("Migrate payment");
-  await window.page.locator(".quick-input-title", { hasText: "2 of 2" }).waitFor();
+  await window.page
+    .locator(".quick-input-title", { hasText: "2 of 2" })
+    .waitFor();
   await window.pick("Vite 8 (38)");
-  await report.getByRole("heading", { name: "Two sessions compared" }).waitFor();
+  await report
+    .getByRole("heading", { name: "Two sessions compared" })
+    .waitFor();
   await report.getByText("The second cost").waitFor();
   await window.shot("report-compare");
   assert.deepEqual(await violations(report), []);
@@ -280,31 +385,58 @@ test("Compare Two Sessions", async () => {
 
 test("Copy Session Summary", async () => {
   await window.command("Copilot Usage: Copy Session Summary");
-  await window.page.locator(".part.statusbar", { hasText: "Session summary copied" }).waitFor();
+  await window.page
+    .locator(".part.statusbar", { hasText: "Session summary copied" })
+    .waitFor();
 });
 
 test("Export… as JSON, CSV and HTML, read back", async () => {
   const folder = host.folder("ledger-api");
-  for (const [format, name] of [["JSON", "json"], ["CSV", "csv"], ["HTML", "html"]]) {
+  for (const [format, name] of [
+    ["JSON", "json"],
+    ["CSV", "csv"],
+    ["HTML", "html"],
+  ]) {
     await window.command("Copilot Usage: Export…");
     await window.pick(format);
-    await window.page.locator(".quick-input-widget .quick-input-box input").waitFor();
-    await window.page.locator(".quick-input-action, .quick-input-action .monaco-button", { hasText: /OK|Save/ }).first().click();
-    await window.page.locator(".notification-list-item", { hasText: `session-fbb0fa65.${name}` }).waitFor();
+    await window.page
+      .locator(".quick-input-widget .quick-input-box input")
+      .waitFor();
+    await window.page
+      .locator(".quick-input-action, .quick-input-action .monaco-button", {
+        hasText: /OK|Save/,
+      })
+      .first()
+      .click();
+    await window.page
+      .locator(".notification-list-item", {
+        hasText: `session-fbb0fa65.${name}`,
+      })
+      .waitFor();
     await window.command("Notifications: Clear All Notifications");
   }
-  const read = (name) => fs.readFileSync(path.join(folder, `session-fbb0fa65.${name}`), "utf8");
+  const read = (name) =>
+    fs.readFileSync(path.join(folder, `session-fbb0fa65.${name}`), "utf8");
   const json = JSON.parse(read("json"));
-  assert.equal(json.totals.nanoAiu, json.requests.reduce((sum, one) => sum + one.nanoAiu, 0));
+  assert.equal(
+    json.totals.nanoAiu,
+    json.requests.reduce((sum, one) => sum + one.nanoAiu, 0),
+  );
   const lines = read("csv").trim().split("\r\n");
   assert.equal(lines.length, 1 + json.requests.length);
   const column = lines[0].split(",").indexOf("nanoAiu");
   assert.equal(
-    lines.slice(1).reduce((sum, line) => sum + Number(line.split(",")[column]), 0),
+    lines
+      .slice(1)
+      .reduce((sum, line) => sum + Number(line.split(",")[column]), 0),
     json.totals.nanoAiu,
   );
   const html = read("html");
-  assert.ok(html.includes("≥114.53 cr") && html.includes(TITLE) && !html.includes("<script"));
+  assert.ok(
+    html.includes("≥114.53 cr") &&
+      html.includes(TITLE) &&
+      !html.includes("<script"),
+  );
 });
 
 test("Set Plan… changes the allowance", async () => {
@@ -316,7 +448,9 @@ test("Set Plan… changes the allowance", async () => {
 
 test("Enable Copilot Logging… says what each setting gives, and changes nothing by itself", async () => {
   await window.command("Copilot Usage: Enable Copilot Logging…");
-  await window.page.locator(".quick-input-list", { hasText: "dbSpanExporter" }).waitFor();
+  await window.page
+    .locator(".quick-input-list", { hasText: "dbSpanExporter" })
+    .waitFor();
   await window.shot("enable-logging");
   await window.page.keyboard.press("Escape");
 });
@@ -332,9 +466,12 @@ test("Doctor, Restart Server and Show Log", async () => {
     const now = host.servers();
     return now.length > 0 && now.every((pid) => !before.includes(pid));
   };
-  for (let tries = 0; tries < 100 && !restarted(); tries++) await window.page.waitForTimeout(100);
+  for (let tries = 0; tries < 100 && !restarted(); tries++)
+    await window.page.waitForTimeout(100);
   assert.ok(restarted(), `${before} -> ${host.servers()}`);
   await window.status(/^\s*≥114\.53/);
   await window.command("Copilot Usage: Show Log");
-  await window.page.locator(".panel .composite.title", { hasText: /output/i }).waitFor();
+  await window.page
+    .locator(".panel .composite.title", { hasText: /output/i })
+    .waitFor();
 });

@@ -11,6 +11,7 @@ for bin in "$SESSION_USAGE_E2E_CACHE"/node/node_modules/node/node_modules/node-l
 done
 [ -x "$repository/.venv/bin/python" ] || [ -n "${PYTHON:-}" ] || sh "$repository/server/setup.sh"
 PYTHON="${PYTHON:-$repository/.venv/bin/python}" sh "$repository/extension/build.sh"
+npm --prefix "$repository/extension" run -s check
 cd "$here"
 [ $# -gt 0 ] || set -- *.test.mjs
 isolate="unshare -n"

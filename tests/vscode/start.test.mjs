@@ -7,7 +7,9 @@ import { writeSession } from "./corpus.mjs";
 import { Host } from "./host.mjs";
 
 test("without a Python it says so, and what to do", async () => {
-  const host = await Host.start({ settings: { "copilotUsage.pythonPath": "/nowhere/python" } });
+  const host = await Host.start({
+    settings: { "copilotUsage.pythonPath": "/nowhere/python" },
+  });
   try {
     const window = await host.open(host.folder("one"));
     assert.equal(await window.status(/Python/), "Cost: no Python");
@@ -17,7 +19,9 @@ test("without a Python it says so, and what to do", async () => {
     await window.leave();
     await window.command("Copilot Usage: Open Report");
     const report = await window.view("report");
-    await report.getByRole("heading", { name: "No Python to run the server" }).waitFor();
+    await report
+      .getByRole("heading", { name: "No Python to run the server" })
+      .waitFor();
     await window.shot("report-no-python");
   } finally {
     await host.stop();
@@ -51,7 +55,9 @@ test("in Restricted Mode it works, and runs nothing that the folder asks for", a
       {
         at: Date.now(),
         text: "Begin",
-        calls: [{ model: "claude-sonnet-4.6", input: 100, cached: 0, output: 100 }],
+        calls: [
+          { model: "claude-sonnet-4.6", input: 100, cached: 0, output: 100 },
+        ],
       },
     ]);
     assert.equal(await window.status(/^\s*≥?0\.180 cr/), "0.180 cr");
