@@ -48,16 +48,24 @@ CUT = 200
 """Characters that are kept of what goes into and comes out of a tool."""
 
 
-def replay_log(path: str, write: Callable[[str], object], *, partial: bool = False) -> None:
+def replay_log(
+    path: str,
+    write: Callable[[str], object],
+    *,
+    partial: bool = False,
+    check: Callable[[], object] = lambda: None,
+) -> None:
     """Writes the transcript of the log at ``path`` piece by piece.
 
     Raises SessionNotFound if there is no file, and UnreadableLog, before anything is written,
     if part of it cannot be read. With ``partial`` the events before that part are written
-    first.
+    first. ``check`` is called with each event that is looked at before anything is written;
+    what it raises ends the work, as does what ``write`` raises.
     """
     good = 0
     problem: Problem | None = None
     for item in stream_events(path):
+        check()
         if isinstance(item, Problem):
             problem = item
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from session_usage.ledger.query import Reader, Ref
 from session_usage.providers import ALIASES, agents
 from session_usage.report import Fold, iso, session_report
 from session_usage.rpc.desk import Call, Desk, Prepared, local_path
+from session_usage.rpc.params import camel
 from session_usage.rpc.registry import FIRST_ANSWER, answers
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 _PAGE = 50
 _BATCH = 10
+_CHARACTERS = 100_000
 _FIRST_STATUS = 2.0
 """Seconds that a status waits for logs that were never read."""
 
@@ -253,12 +257,61 @@ async def read_session(server: Server, params: p.ReadSessionParams, call: Call) 
 
     def work(reader: Reader) -> dict[str, Any]:
         return messages.page(
-            reader, desk.find(reader, params.session, params.agent),
+            reader, desk.find(reader, params.session, params.agent), desk.places,
             roles=list(params.roles or ()), turn=params.turn, limit=params.limit or _PAGE,
-            offset=_start(params.cursor), longest=params.max_characters,
+            offset=_start(params.cursor), longest=params.max_characters, check=call.check,
         )  # fmt: skip
 
     return await desk.ask(call, work)
+
+
+@answers("replaySession")
+async def replay_session(server: Server, params: p.ReplaySessionParams, call: Call) -> Any:
+    """A session as a readable transcript, straight from its logs."""
+    from session_usage.rpc import messages
+
+    desk = server.desk
+    await desk.settled(FIRST_ANSWER)
+
+    def work(reader: Reader) -> dict[str, Any]:
+        ref = desk.find(reader, params.session, params.agent)
+        start, limit = _start(params.cursor), params.limit or _CHARACTERS
+        return messages.transcript(ref, desk.places, start, limit, call.check)
+
+    return await desk.ask(call, work)
+
+
+@answers("scanRoutingQuality")
+async def scan_routing_quality(
+    server: Server, params: p.ScanRoutingQualityParams, call: Call
+) -> Any:
+    """How often people overruled the automatic choice of a model."""
+    from session_usage import windows
+    from session_usage.routing import RoutingScan, routing_metrics
+    from session_usage.routing import scan_routing_quality as scanned
+
+    desk = server.desk
+    window = None
+    if params.window:
+        zone = desk.start.zone or desk.settings.zone or "UTC"
+        window = windows.parse(params.window, int(time.time() * 1000), zone)
+    folders: tuple[str, ...] = desk.places.agent_log_dirs
+    if params.directory:
+        folders = (local_path(params.directory),)
+        if not os.path.isdir(folders[0]):
+            raise UsageError(f"no such folder: {folders[0]}")
+
+    def work() -> dict[str, Any]:
+        scans = [scanned(folder, window, call.check) for folder in folders]
+        scan = RoutingScan(
+            sum(one.total_requests for one in scans),
+            [event for one in scans for event in one.overrides],
+            [skipped for one in scans for skipped in one.skipped],
+        )
+        found: dict[str, Any] = _wire({**routing_metrics(scan), "skipped": scan.skipped})
+        return found
+
+    return await desk.work(work)
 
 
 @answers("getStatus")
@@ -279,6 +332,13 @@ async def subscribe(server: Server, params: p.SubscribeParams, call: Call) -> An
 async def unsubscribe(server: Server, params: p.UnsubscribeParams, call: Call) -> Any:
     """Be told no more."""
     return {"removed": server.board.unsubscribe(params.subscription)}
+
+
+def _wire(value: Any) -> Any:
+    """JSON values with the names of the wire."""
+    if isinstance(value, dict):
+        return {camel(name): _wire(item) for name, item in value.items()}
+    return [_wire(item) for item in value] if isinstance(value, list) else value
 
 
 def _start(cursor: str | None) -> int:
