@@ -7,4 +7,7 @@ sh server/setup.sh dev
 .venv/bin/ruff format --check .
 .venv/bin/mypy
 .venv/bin/lint-imports
+(cd extension && npm ci --no-audit --no-fund --silent && npm run -s check)
+# the real Copilot CLI and its SDK; without them the tests of live sessions are skipped
+PYTHON=.venv/bin/python sh tests/live/setup.sh || echo "tests/live will be skipped" >&2
 exec .venv/bin/python -m pytest

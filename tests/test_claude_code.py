@@ -587,3 +587,47 @@ def test_a_transcript_anywhere_is_recognised_with_its_subagents() -> None:
         assert kinds == ["transcript", "agent", "agent"]
     assert not list(PROVIDER.at(str(DATA)))
     assert not list(PROVIDER.at(str(DATA / "subagent" / "truth.json")))
+
+
+def growing(*outputs: int | tuple[int, str], **more: Any) -> list[dict[str, Any]]:
+    """The lines of one message, in the order in which Claude Code writes their keys."""
+    lines = []
+    for number, output in enumerate(outputs):
+        figure, stop = output if isinstance(output, tuple) else (output, None)
+        line = answer(output=figure, stop=stop, at=f"2026-11-20T09:00:{number:02}.000Z")
+        usage = line["message"].pop("usage")
+        line["message"] |= {"stop_reason": stop, "stop_sequence": None, "usage": usage}
+        lines.append({**line, "uuid": f"u{number}"} | (more if number else {}))
+    return lines
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        growing(5, 5, 5),
+        growing(5, 5, (5, "end_turn")),
+        growing(5, 50, 500),
+        growing(50, 5, (5, "end_turn"), 51),
+        growing(5, (5, "end_turn"), 5),
+        growing(3, 3, isAbortedMidStream=True),
+        growing(5, 5, toolUseResult={"usage": {"output_tokens": 9}}),
+        [*growing(5, 5)[:1], answer("msg_2", 5), *growing(5, 6)],
+    ],
+    ids=["same", "same, ended", "growing", "falling", "repeated after its end", "aborted",
+         "another usage", "mixed with another"],
+)  # fmt: skip
+def test_C1_totals_are_those_of_a_full_reading(lines: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Lines that repeat a message are not parsed for totals, and that must not show."""
+    path = write(tmp_path, "s.jsonl", *lines)
+    full, totals = (read(here(str(tmp_path)), full=mode) for mode in (True, False))
+    assert requests(full) == requests(totals)
+    gaps = [[e.text for e in events if type(e) is Problem] for events in (full, totals)]
+    assert gaps[0] == gaps[1]
+    [source] = [s for s in PROVIDER.sources(here(str(tmp_path))) if s.path == str(path)]
+    data, cursor, pieces = path.read_bytes(), Cursor(), []
+    for line in data.splitlines(keepends=True):
+        path.write_bytes(data[: cursor.offset] + line)
+        *events, cursor = PROVIDER.read(source, cursor, full=False)
+        pieces += events
+    spent = [[(r.key, r.output_tokens) for r in requests(e).values()] for e in (pieces, totals)]
+    assert spent[0] == spent[1]

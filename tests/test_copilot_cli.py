@@ -380,6 +380,19 @@ def test_R5_each_source_alone_never_says_more_than_the_truth(tmp_path: Path) -> 
         assert cases.billed(cases.everything(Places(str(home), {}, "linux"))) == spent
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case not in GAPS])
+def test_R5_without_the_database_the_total_is_the_same_or_the_gap_is_named(
+    case: str, tmp_path: Path
+) -> None:
+    places = cases.lay("copilot-cli", case, tmp_path)
+    before = cases.billed(cases.everything(places))
+    for path in Path(places.copilot_home()).glob("session-store.db*"):
+        path.unlink()
+    found = cases.everything(places)
+    total = cases.billed(found)
+    assert total == before or (total < before and "gap" in cases.kinds(found))
+
+
 R6 = {
     "a figure": ({"nano": 5_259_000_000.0}, 5_259_000_000, "billed", "copilot"),
     "rounded half up": ({"nano": 3569499999.9999995}, 3_569_500_000, "billed", "copilot"),

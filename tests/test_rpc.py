@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cases import lay
 from client import PATIENCE, Client, frame, read
 from jsonschema import Draft202012Validator
 
@@ -27,6 +28,16 @@ METHODS = generate.load("methods.json")
 REQUESTS = {row["name"]: row for row in METHODS["requests"]}
 NANO = 8302050000
 """What the four calls of the session cost by the model server's own account."""
+
+SPOKEN = [
+    ("copilot-cli", "capi-tools"),
+    ("vscode", "run6-capi-basic"),
+    ("claude-code", "multi-turn"),
+    ("codex", "multi-turn"),
+    ("opencode", "multi-turn"),
+    ("gemini", "multi-turn"),
+]
+"""A recorded case of every agent that records its sessions by itself."""
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +75,7 @@ def needed(name: str, session: str) -> dict[str, Any]:
         "analyzeSession": {"session": session},
         "explain": {"session": session},
         "readSession": {"session": session},
+        "replaySession": {"session": session},
         "unsubscribe": {"subscription": "none"},
         "forget": {"session": "none-of-this-id"},
         "refreshPricing": {"url": "http://127.0.0.1:9/none"},
@@ -140,16 +152,20 @@ RAISED = [
     ("analyzeSession", {"session": "no-such-session"}, 1001),
     ("getStatus", {"session": "no-such-session"}, 1001),
     ("analyzeSession", {"session": "/no/such/path"}, 1001),
+    ("replaySession", {"session": "no-such-session"}, 1001),
     ("forget", {"project": "/no/such/project"}, 1002),
     ("getPrices", {"model": "no-such-model"}, 1003),
     ("listSessions", {"cursor": "x"}, 1101),
     ("forget", {"session": "a", "project": "b"}, 1101),
     ("getPrices", {"on": "7d"}, 1101),
     ("refreshPricing", {"url": "http://example.invalid/"}, 1101),
+    ("replaySession", {"session": "x", "limit": 0}, -32602),
+    ("scanRoutingQuality", {"directory": "/no/such/folder"}, 1101),
     ("listSessions", {"agent": "nobody"}, 1102),
     ("aggregate", {"filters": {"agent": ["nobody"]}}, 1102),
     ("aggregate", {"window": "yesterday-ish"}, 1103),
     ("aggregate", {"since": "2026-13-01"}, 1103),
+    ("scanRoutingQuality", {"window": "7 moons"}, 1103),
     ("forget", {"before": "soon"}, 1103),
     ("listSessions", {"pattern": "("}, 1104),
 ]
@@ -343,6 +359,139 @@ def test_messages_come_from_the_log_alone(client: Client, session: str, home: Pa
     turn = found["messages"][0]["turn"]
     only = client.result("readSession", {"session": session, "turn": turn, "roles": ["user"]})
     assert [message["turn"] for message in only["messages"]] == [turn]
+
+
+def said_by_cli(home: Path, *arguments: str) -> str:
+    """What the command line prints."""
+    import subprocess
+
+    from client import environment
+
+    command = [sys.executable, "-m", "session_usage.cli", "--home", str(home), *arguments]
+    return subprocess.run(
+        command, check=True, capture_output=True, env=environment(home), encoding="utf-8"
+    ).stdout
+
+
+def pages(client: Client, session: str, limit: int) -> list[str]:
+    """A transcript, page by page."""
+    found: list[str] = []
+    cursor = None
+    while not found or cursor is not None:
+        page = client.result(
+            "replaySession", {"session": session, "limit": limit, "cursor": cursor}
+        )
+        found.append(page["text"])
+        cursor = page["cursor"]
+    return found
+
+
+def test_a_transcript_is_that_of_the_command_line_page_by_page(
+    client: Client, session: str, home: Path
+) -> None:
+    whole = said_by_cli(home, "replay", session)
+    assert client.result("replaySession", {"session": session}) == {"text": whole, "cursor": None}
+    assert client.result("replaySession", {"session": str(journal(home))})["text"] == whole
+    for limit in (500, len(whole) - 1, len(whole)):
+        found = pages(client, session, limit)
+        assert "".join(found) == whole
+        assert {len(page) for page in found[:-1]} <= {limit}
+        assert 0 < len(found[-1]) <= limit
+    beyond = {"session": session, "cursor": str(len(whole) + 7)}
+    assert client.result("replaySession", beyond) == {"text": "", "cursor": None}
+
+
+@pytest.mark.parametrize(("folder", "case"), SPOKEN)
+def test_messages_of_every_agent_have_texts_and_turns(
+    folder: str, case: str, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    places = lay(folder, case, home)
+    with Client(home) as client:
+        client.start(userDataDirs=list(places.user_data_dirs))
+        roles, turns = set(), set()
+        for row in client.result("listSessions")["sessions"]:
+            known = {"session": row["id"], "agent": row["agent"]}
+            assert client.result("replaySession", known)["cursor"] is None
+            for message in client.result("readSession", known)["messages"]:
+                assert message["text"]
+                assert Path(message["path"]).exists()
+                roles.add(message["role"])
+                turns.add(message["turn"])
+                only = client.result("readSession", {**known, "turn": message["turn"]})
+                assert message in only["messages"]
+        assert roles == {"user", "assistant"}
+        assert None not in turns
+
+
+def test_a_run_that_is_logged_shows_in_the_status(tmp_path: Path) -> None:
+    """The walk-through of the README, to its end."""
+    from session_usage.session_log import SessionLogger
+
+    home, runs = tmp_path / "home", tmp_path / "runs"
+    home.mkdir()
+    runs.mkdir()
+    with Client(home) as client:
+        client.start(settings={"agentLogDirs": [str(runs)]})
+        assert client.result("subscribe")["status"]["session"] is None
+        with SessionLogger(str(runs), "monday") as log:
+            start = {"provider": "openai", "model": "gpt-5.5", "prompt": "Say hello"}
+            log.emit("session.start", start)
+            used = {"input": 1200, "output": 40, "total": 1240}
+            log.emit("llm.response", {"content": "Hello!", "usage": used, "cost_usd": 0.0042})
+            log.emit("session.end", {"status": "success", "tokens": used, "cost_usd": 0.0042})
+        status = client.note(
+            "copilotUsage/statusChanged",
+            lambda p: (
+                p["status"]["session"]
+                and p["status"]["session"]["totals"]["nanoAiu"] == 420_000_000
+            ),
+        )["status"]
+        assert status["session"]["id"] == "monday"
+        assert status["today"]["totals"]["nanoAiu"] == 420_000_000
+        text = said_by_cli(home, "--agent-log-dir", str(runs), "replay", "monday")
+        assert "Hello!" in text
+        assert client.result("replaySession", {"session": "monday"})["text"] == text
+        assert "".join(pages(client, "monday", 40)) == text
+        said = client.result("readSession", {"session": "monday"})["messages"]
+        assert [(message["role"], message["text"]) for message in said] == [
+            ("user", "Say hello"),
+            ("assistant", "Hello!"),
+        ]
+        assert said[0]["turn"] == said[1]["turn"] is not None
+        with (runs / "monday.jsonl").open("ab") as file:
+            file.write(b'{"session_id": 7}\n')
+        assert client.error("replaySession", {"session": "monday"})[0] == 1203
+        (runs / "monday.jsonl").unlink()
+        assert client.error("replaySession", {"session": "monday"})[0] == 1001
+        assert client.result("readSession", {"session": "monday"})["messages"] == []
+
+
+def test_routing_is_scanned_as_by_the_command_line(tmp_path: Path) -> None:
+    from session_usage.session_log import SessionLogger
+
+    home, runs = tmp_path / "home", tmp_path / "runs"
+    home.mkdir()
+    shutil.copytree(DATA / "agent-log" / "usage", runs)
+    with SessionLogger(str(runs), "overruled") as log:
+        log.emit("session.start", {"provider": "openai", "model": "gpt-5.5", "prompt": "Hello"})
+        pin = {"axes_overridden": ["model"], "match_per_axis": {"model": False}}
+        log.emit("override", {**pin, "outcome": {"status": "success"}})
+    bad = str(DATA / "agent-log" / "usage-bad")
+    with Client(home, "--agent-log-dir", str(runs)) as client:
+        client.start()
+        for params, arguments in (
+            ({}, [str(runs)]),
+            ({"directory": runs.as_uri()}, [str(runs)]),
+            ({"window": "2026-04-08"}, [str(runs), "--window", "2026-04-08"]),
+            ({"directory": bad}, [bad]),
+        ):
+            found = client.result("scanRoutingQuality", params)
+            Draft202012Validator(TYPES.closed("RoutingQuality")).validate(found)
+            assert found == json.loads(said_by_cli(home, "routing", *arguments, "--json"))
+        assert len(found["skipped"]) == 1
+        (row,) = client.result("scanRoutingQuality")["overrideClassBreakdown"]
+        assert (row["axis"], row["match"], row["successOutcomes"]) == ("model", False, 1)
 
 
 def test_commands_answer_and_show_a_message(client: Client, session: str) -> None:
@@ -658,11 +807,15 @@ def test_nothing_of_a_message_and_no_trace_is_said(tmp_path: Path) -> None:
         found = []
         session = client.result("listSessions")["sessions"][0]["id"]
         for name in REQUESTS:
-            if name in ("readSession", "refreshPricing", "forget"):
+            if name in ("readSession", "replaySession", "refreshPricing", "forget"):
                 continue
             found.append(client.call(f"copilotUsage/{name}", needed(name, session)))
         assert secret not in json.dumps(found)
-        assert secret in json.dumps(client.result("readSession", {"session": session}))
+        for name in ("readSession", "replaySession"):
+            assert secret in json.dumps(client.result(name, {"session": session}))
+        kept = b"".join(file.read_bytes() for file in (home / "own").rglob("*.db*"))
+        assert kept
+        assert secret.encode() not in kept
         client.notify("exit")
         client.process.wait(PATIENCE)
         assert client.errors == []
@@ -716,3 +869,35 @@ def test_kill_9_of_the_server_loses_nothing(moment: int, tmp_path: Path) -> None
         found = client.result("aggregate", {"by": ["model", "session"]})
         assert found["totals"]["nanoAiu"] == NANO
         assert found["totals"]["requests"] == 4
+
+
+@pytest.mark.parametrize("events", [False, True], ids=["looking", "events"])
+def test_a_session_that_slept_for_long_is_noticed(events: bool, tmp_path: Path) -> None:
+    """It is not among the newest ones that are looked at all the time."""
+    if events:
+        pytest.importorskip("watchfiles")
+    home = new_home(tmp_path)
+    one = journal(home).parent
+    for number in range(40):
+        copy = one.with_name(f"{number:08d}-0000-0000-0000-000000000000")
+        shutil.copytree(one, copy)
+        for file in copy.iterdir():
+            os.utime(file, (1_700_000_000 + number,) * 2)
+    with Client(home) as client:
+        client.start()
+        assert client.result("listSessions")["total"] == 41
+        client.result("subscribe")
+        slept = one.with_name(f"{3:08d}-0000-0000-0000-000000000000")
+        with (slept / "events.jsonl").open("ab") as file:
+            file.write(b"\n")
+        client.note(
+            "copilotUsage/statusChanged", lambda p: p["status"]["session"]["id"] == slept.name
+        )
+
+
+def test_folders_to_watch_are_few() -> None:
+    from session_usage.rpc.events import roots
+
+    here = str(DATA)
+    found = roots([f"{here}/gemini/a/b/c", f"{here}/gemini/d/e/f", f"{here}/a/b/c", "/no/such/x/y"])
+    assert found == (here,)

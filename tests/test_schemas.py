@@ -61,9 +61,9 @@ def test_every_method_is_documented_and_has_its_types() -> None:
 
 def test_every_request_has_a_handler_and_every_handler_a_request() -> None:
     from session_usage.protocol import REQUESTS
-    from session_usage.rpc.handlers import HANDLERS
+    from session_usage.rpc.server import _load_handlers
 
-    assert HANDLERS.keys() == REQUESTS.keys()
+    assert _load_handlers().keys() == REQUESTS.keys()
     assert [f"copilotUsage/{row['name']}" for row in METHODS["requests"]] == list(REQUESTS)
 
 

@@ -372,6 +372,53 @@ export interface MessageList {
   total: number;
 }
 
+/** A page of a transcript. */
+export interface Transcript {
+  /** The pages, put together, are the transcript. */
+  text: string;
+  /** Asks for the next page; null: this is the last one. */
+  cursor: string | null;
+}
+
+/** How good the automatic choice of a model is, judged by how often people overrule it. */
+export interface RoutingQuality {
+  /** Requests that nobody overruled, of all; 0 when there are none. */
+  autoAcceptanceRate: number;
+  /** Overrides that differ from the automatic choice, of all overrides; 0 when there are none. */
+  overrideDisagreementRate: number;
+  /** Overrides by kind of prompt, axis and agreement; one of two axes is in two rows. */
+  overrideClassBreakdown: OverrideClass[];
+  /** Sessions that started in the window. */
+  totalRequests: number;
+  totalOverrides: number;
+  /** Logs that could not be read to their end; nothing of them is counted. */
+  skipped: SkippedLog[];
+}
+
+/** Overrides of one kind, and how their requests ended. */
+export interface OverrideClass {
+  /** Kind of prompt: `tokens=tiny,tools=no,reasoning=none`. */
+  promptFeatureBucket: string;
+  /** What was overruled: `harness`, `provider` or `model`. */
+  axis: string;
+  /** The pin is what would have been chosen anyway. */
+  match: boolean;
+  count: number;
+  successOutcomes: number;
+  stalledOutcomes: number;
+  failedOutcomes: number;
+  cancelledOutcomes: number;
+  unknownOutcomes: number;
+}
+
+/** A log that could not be read to its end. */
+export interface SkippedLog {
+  path: string;
+  /** Byte where it went wrong; null: not known. */
+  offset: number | null;
+  reason: string;
+}
+
 /** The session that a status bar shows. */
 export interface StatusSession {
   agent: string;
@@ -761,6 +808,26 @@ export interface ReadSessionParams {
   cursor?: string;
 }
 
+/** Whose transcript, and how much of it. */
+export interface ReplaySessionParams {
+  /** Id of the session, an unambiguous beginning of it, or path of its log. */
+  session: string;
+  /** Name of one agent, or `all` (default). */
+  agent?: string;
+  /** How many characters (default 100000). */
+  limit?: number;
+  /** Go on after the page that gave this cursor. */
+  cursor?: string;
+}
+
+/** Which plain agent logs. */
+export interface ScanRoutingQualityParams {
+  /** Folder (path or file URI) of logs; default those of the setting `agentLogDirs`. */
+  directory?: string;
+  /** Only sessions that started in it: `7d`, `today`, `2026-06-01..2026-06-30`; days are UTC unless the setting `zone` names another zone. */
+  window?: string;
+}
+
 /** Whose status. */
 export interface GetStatusParams {
   /** Folder (path or file URI) that the window works in; the current session is the newest one in it. */
@@ -915,6 +982,10 @@ export const requests = {
   explain: { method: "copilotUsage/explain" } as Request<ExplainParams, Explanation>,
   /** The messages of a session, straight from its logs: they are never stored. */
   readSession: { method: "copilotUsage/readSession" } as Request<ReadSessionParams, MessageList>,
+  /** A session of any agent as a readable transcript, straight from its logs: it is never stored. */
+  replaySession: { method: "copilotUsage/replaySession" } as Request<ReplaySessionParams, Transcript>,
+  /** How often people overruled the automatic choice of a model, from plain agent logs. */
+  scanRoutingQuality: { method: "copilotUsage/scanRoutingQuality" } as Request<ScanRoutingQualityParams, RoutingQuality>,
   /** Everything a status bar shows. */
   getStatus: { method: "copilotUsage/getStatus" } as Request<GetStatusParams, Status>,
   /** Be told of changes by `copilotUsage/statusChanged` and `copilotUsage/sessionEvent`. */
@@ -978,4 +1049,6 @@ export const errors = {
   RefreshFailed: 1201,
   /** The ledger is being written by another process and did not become free in time. */
   LedgerBusy: 1202,
+  /** A transcript was asked for, and part of its log cannot be read. */
+  UnreadableLog: 1203,
 } as const;

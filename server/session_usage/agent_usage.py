@@ -13,7 +13,7 @@ says how many are missing from it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from session_usage import money
@@ -86,7 +86,9 @@ class Tally(NamedTuple):
             "total_tokens": self.total_tokens,
             "duration_ms": self.duration_ms,
             "known_cost_usd": cost,
-            "partial_cost_usd": money.usd(self.known_nano) if self.known_cost_sessions else None,
+            "partial_cost_usd": money.usd(self.known_nano)
+            if self.known_cost_sessions or self.known_nano
+            else None,
             "unknown_cost_sessions": self.unknown_cost_sessions,
             "success_rate": share(self.success_sessions, self.sessions),
             "cost_per_success": cost_per_success(cost, self.success_sessions),
@@ -120,16 +122,19 @@ def cache_hit_rate(fresh: int, cache_read: int, cache_write: int) -> float:
     return share(cache_read, fresh + cache_read + cache_write)
 
 
-def aggregate_usage(directory: str, window: Window | None = None) -> dict[str, Any]:
-    """The report on the logs that lie directly in ``directory``; a missing folder is empty.
+def aggregate_usage(
+    directories: str | Iterable[str], window: Window | None = None
+) -> dict[str, Any]:
+    """The report on the logs that lie directly in a folder, or in several; a missing one is empty.
 
     ``window`` keeps the sessions that started in it. A log that cannot be read to its end
     counts for nothing and is named under ``skipped`` with the reason.
     """
+    folders = [directories] if isinstance(directories, str) else directories
     tallies: dict[tuple[str, str], Tally] = {}
     skipped: list[dict[str, Any]] = []
     total = Tally()
-    for path in logs(directory):
+    for path in (path for folder in folders for path in logs(folder)):
         session = _session(path)
         if isinstance(session, Problem):
             skipped.append(skip(session))
@@ -137,6 +142,16 @@ def aggregate_usage(directory: str, window: Window | None = None) -> dict[str, A
             key = session.provider, session.model
             tallies[key] = tallies.get(key, Tally()).merge(session.tally)
             total = total.merge(session.tally)
+    return report_of(tallies, total, window, skipped)
+
+
+def report_of(
+    tallies: dict[tuple[str, str], Tally],
+    total: Tally,
+    window: Window | None,
+    skipped: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Rows by provider and model, and their totals, as JSON values."""
     return {
         "window": None if window is None else _sides(window),
         "rows": [tallies[key].row(*key) for key in sorted(tallies)],

@@ -48,7 +48,7 @@ def _run(options: argparse.Namespace) -> int:
             options.format = "json" if options.json else "csv"
         result: int = options.run(options) or 0
     except NotFound as error:
-        return _fail(error, 1)
+        return _fail(error, 2 if isinstance(error, UsageError) else 1)
     except SessionUsageError as error:
         return _fail(error, 2)
     except BrokenPipeError:
@@ -141,6 +141,13 @@ def parser() -> argparse.ArgumentParser:
         "figure", nargs="?", default="total",
         help="total (default), model=…, subagent=…, skill=…, turn=… or request=…",
     )  # fmt: skip
+    replay = command("replay", _replay, "a session as a readable transcript")
+    replay.add_argument("session", metavar="ID|PATH")
+    usage = command("usage", _usage, "outcomes, tokens and costs by provider and model")
+    usage.add_argument("--window", metavar="W", help="sessions that started in it, e.g. 7d")
+    routing = command("routing", _routing, "how often agents' choice of model was overruled")
+    routing.add_argument("folder", nargs="?", metavar="DIR", help="a folder of plain agent logs")
+    routing.add_argument("--window", metavar="W", help="sessions that started in it, e.g. 7d")
     prices = command("prices", _prices_or_source, "the price table in use")
     prices.add_argument(
         "model", nargs="?",
@@ -510,6 +517,107 @@ def _explain(options: argparse.Namespace) -> None:
         terminal.explain(_console(sys.stdout), chain)
 
 
+def _replay(options: argparse.Namespace) -> None:
+    """Exactly as it was written for plain agent logs, made of messages for other agents."""
+    from session_usage import replay
+    from session_usage.conversations import about, messages_of, wire
+    from session_usage.sessions import find
+
+    library = _library(options)
+    ref = find(library, options.session)
+    if ref.agent == "agent-log" and options.format != "json":
+        replay.replay_log(ref.sources[0].path, sys.stdout.write)
+        return
+    meta = about(library, ref)
+    messages = messages_of(library, ref, meta)
+    if options.format == "json":
+        import json
+
+        for one in messages:
+            found = _camel(wire(one, raw=False))
+            sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        return
+    label = library.providers[ref.agent].label
+    replay.replay_messages(label, meta, messages, sys.stdout.write)
+
+
+def _usage(options: argparse.Namespace) -> int:
+    from session_usage.agent_usage import aggregate_usage, csv_text
+
+    window = _started_in(options)
+    skipped: list[Any] = []
+    if options.agent_log_dir and options.agent in ("all", "agent-log"):
+        for folder in options.agent_log_dir:
+            _must_exist(folder)
+        report = aggregate_usage(options.agent_log_dir, window)
+    else:
+        from session_usage.overview import aggregate_sessions
+
+        library = _library(options)
+        sessions = list(_watched(library, library.all()))
+        report = aggregate_sessions(sessions, _price_table(options), window)
+        problems = [problem for session in sessions for problem in session.problems]
+        skipped = [p for p in (*problems, *library.problems) if p.kind in _NOT_READ]
+        report["skipped"] = [{"path": p.path, "offset": None, "reason": p.text} for p in skipped]
+    if options.format == "json":
+        _json(_camel(report))
+    elif options.format == "csv":
+        sys.stdout.write(csv_text(report))
+    else:
+        from session_usage import terminal
+
+        terminal.usage(_console(sys.stdout), report)
+    return _skipped(skipped)
+
+
+def _routing(options: argparse.Namespace) -> None:
+    from session_usage.routing import RoutingScan, routing_metrics, scan_routing_quality
+
+    folders = [options.folder] if options.folder else options.agent_log_dir
+    if not folders:
+        raise UsageError("name a folder of plain agent logs, or --agent-log-dir")
+    window = _started_in(options)
+    scans = []
+    for folder in folders:
+        _must_exist(folder)
+        scans.append(scan_routing_quality(folder, window))
+    scan = RoutingScan(
+        sum(one.total_requests for one in scans),
+        [event for one in scans for event in one.overrides],
+        [skipped for one in scans for skipped in one.skipped],
+    )
+    report = {**routing_metrics(scan), "skipped": scan.skipped}
+    if options.format == "json":
+        _json(_camel(report))
+    elif options.format == "csv":
+        _csv(report["override_class_breakdown"])
+    else:
+        from session_usage import terminal
+
+        terminal.routing(_console(sys.stdout), report)
+
+
+def _started_in(options: argparse.Namespace) -> Any:
+    """The window of a report on plain agent logs: days are UTC unless a zone is named."""
+    if not options.window:
+        return None
+    from session_usage import windows
+
+    return windows.parse(options.window, int(time.time() * 1000), options.zone or "UTC")
+
+
+def _camel(value: Any) -> Any:
+    """JSON values with the names of the wire."""
+    if isinstance(value, dict):
+        return {_camel_name(name): _camel(item) for name, item in value.items()}
+    return [_camel(item) for item in value] if isinstance(value, list) else value
+
+
+def _camel_name(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
 def _prices(options: argparse.Namespace) -> None:
     from session_usage.explain import rate_wire
 
@@ -597,7 +705,7 @@ def _serve(options: argparse.Namespace) -> None:
     if options.host not in ("127.0.0.1", "::1", "localhost") and not options.token:
         raise UsageError("--host other than this machine needs --token")
     from session_usage.rpc.desk import Start
-    from session_usage.rpc.server import run
+    from session_usage.rpc.transport import run
 
     start = Start(
         options.home, tuple(options.user_data_dir or ()), tuple(options.agent_log_dir or ()),

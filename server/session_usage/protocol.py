@@ -284,6 +284,36 @@ class ReadSessionParams:
 
 
 @define(eq=False, repr=False, slots=False)
+class ReplaySessionParams:
+    """Whose transcript, and how much of it."""
+
+    session: str
+    """Id of the session, an unambiguous beginning of it, or path of its log."""
+
+    agent: str | None = None
+    """Name of one agent, or `all` (default)."""
+
+    limit: int | None = field(default=None, metadata={"minimum": 1, "maximum": 1000000})
+    """How many characters (default 100000)."""
+
+    cursor: str | None = None
+    """Go on after the page that gave this cursor."""
+
+
+@define(eq=False, repr=False, slots=False)
+class ScanRoutingQualityParams:
+    """Which plain agent logs."""
+
+    directory: str | None = None
+    """Folder (path or file URI) of logs; default those of the setting `agentLogDirs`."""
+
+    window: str | None = None
+    """Only sessions that started in it: `7d`, `today`, `2026-06-01..2026-06-30`; days are UTC
+    unless the setting `zone` names another zone.
+    """
+
+
+@define(eq=False, repr=False, slots=False)
 class GetStatusParams:
     """Whose status."""
 
@@ -486,6 +516,8 @@ REQUESTS: dict[str, type] = {
     "copilotUsage/aggregate": AggregateParams,
     "copilotUsage/explain": ExplainParams,
     "copilotUsage/readSession": ReadSessionParams,
+    "copilotUsage/replaySession": ReplaySessionParams,
+    "copilotUsage/scanRoutingQuality": ScanRoutingQualityParams,
     "copilotUsage/getStatus": GetStatusParams,
     "copilotUsage/subscribe": SubscribeParams,
     "copilotUsage/unsubscribe": UnsubscribeParams,
@@ -521,5 +553,6 @@ ERRORS = {
     "BadPriceFile": 1105,
     "RefreshFailed": 1201,
     "LedgerBusy": 1202,
+    "UnreadableLog": 1203,
 }
 """Code of each error, by the name of its class."""

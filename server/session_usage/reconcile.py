@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -521,12 +521,16 @@ def _leftover(
     keys = {request.key for request in requests}
     keys.update(request.link for request in requests if request.link)
     pool: dict[int | None, list[Request]] = {}
-    for request in requests:
-        if request.source in ("database", "usage-record"):
-            pool.setdefault(request.output_tokens, []).append(request)
-    anything = [request for rows in pool.values() for request in rows]
+    anything = sorted((r for r in requests if r.source in ("database", "usage-record")), key=_end)
+    for request in anything:
+        pool.setdefault(request.output_tokens, []).append(request)
     taken: set[str] = set()
-    checked = max((c.at_ms or 0 for c in counters if c.scope == "total" and c.nano_aiu), default=0)
+    # a later run's total need not hold what a killed run spent
+    checked: dict[int, int] = {}
+    for counter in counters:
+        if counter.scope == "total" and counter.nano_aiu:
+            begin = counter.since_ms or 0
+            checked[begin] = max(counter.at_ms or 0, checked.get(begin, 0))
     result: dict[str, Request] = {}
     covered = 0
     for message in sorted(weak, key=lambda message: message.started_ms or 0):
@@ -539,20 +543,26 @@ def _leftover(
             continue
         if shutdowns.covers(message.started_ms):
             continue
-        stays = (message.started_ms or 0) <= checked
+        at_ms = message.started_ms or 0
+        stays = any(begin <= at_ms <= end for begin, end in checked.items())
         covered += stays
         result[message.key] = message._replace(weak=stays)
     return list(result.values()), covered
 
 
 def _nearest(message: Request, candidates: list[Request], taken: set[str]) -> Request | None:
+    """The call of ``candidates`` (in order of their ends) that ended when the message came."""
     best, distance = None, _NEAR_MS
-    for request in candidates:
+    at_ms = message.started_ms or 0
+    for position in range(bisect_left(candidates, at_ms - _NEAR_MS, key=_end), len(candidates)):
+        request = candidates[position]
+        if _end(request) > at_ms + _NEAR_MS:
+            break
         if request.key in taken:
             continue
         if request.model and message.model and request.model != message.model:
             continue
-        away = abs(_end(request) - (message.started_ms or 0))
+        away = abs(_end(request) - at_ms)
         if away <= distance:
             best, distance = request, away
     return best
@@ -609,8 +619,6 @@ def _spans(turns: list[Counter]) -> list[tuple[int, int]]:
 
 
 def _span_of(spans: list[tuple[int, int]], at_ms: int | None) -> int | None:
-    from bisect import bisect_right
-
     if at_ms is None:
         return None
     position = bisect_right(spans, (at_ms, 1 << 62)) - 1

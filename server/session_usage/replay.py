@@ -1,23 +1,35 @@
-"""A plain agent log as a transcript that people can read.
+"""A session as a transcript that people can read: exact for plain agent logs, alike for others.
 
-The log is read twice, event by event: once to see that all of it can be read, because a
-transcript that stops in the middle would look whole, and once to write it. So memory is
-bounded by the longest event, however long the log.
+A plain agent log is read twice, event by event: once to see that all of it can be read,
+because a transcript that stops in the middle would look whole, and once to write it. So memory
+is bounded by the longest event, however long the log. Payloads that do not fit the format, and
+events of other types, say nothing.
 
-Texts of tools are cut after 200 characters; those of people and models are not. Payloads that
-do not fit the format, and events of other types, say nothing.
+The transcripts of other agents are made from their messages while these are read; what cannot
+be read is named at its place.
+
+Texts of tools are cut after 200 characters; those of people and models are not.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 from session_usage.errors import SessionNotFound, UnreadableLog
-from session_usage.events import Problem
+from session_usage.events import Meta, Problem
+from session_usage.messages import (
+    ASSISTANT,
+    CHAT,
+    SYSTEM,
+    TOOL,
+    TOOL_RESULT,
+    TOOL_USE,
+)
+from session_usage.messages import Message as Said
 from session_usage.session_log import (
     Event,
     LLMRequestData,
@@ -36,16 +48,24 @@ CUT = 200
 """Characters that are kept of what goes into and comes out of a tool."""
 
 
-def replay_log(path: str, write: Callable[[str], object], *, partial: bool = False) -> None:
+def replay_log(
+    path: str,
+    write: Callable[[str], object],
+    *,
+    partial: bool = False,
+    check: Callable[[], object] = lambda: None,
+) -> None:
     """Writes the transcript of the log at ``path`` piece by piece.
 
     Raises SessionNotFound if there is no file, and UnreadableLog, before anything is written,
     if part of it cannot be read. With ``partial`` the events before that part are written
-    first.
+    first. ``check`` is called with each event that is looked at before anything is written;
+    what it raises ends the work, as does what ``write`` raises.
     """
     good = 0
     problem: Problem | None = None
     for item in stream_events(path):
+        check()
         if isinstance(item, Problem):
             problem = item
         else:
@@ -60,6 +80,67 @@ def replay_log(path: str, write: Callable[[str], object], *, partial: bool = Fal
         error = SessionNotFound if problem.kind == "missing" else UnreadableLog
         where = "" if problem.offset is None else f" at byte {problem.offset}"
         raise error(f"replay: {path}{where}: {problem.text}")
+
+
+def replay_messages(
+    label: str, meta: Meta, messages: Iterable[Said | Problem], write: Callable[[str], object]
+) -> None:
+    """Writes the transcript of a session of any agent piece by piece as its messages come.
+
+    ``label`` is the agent's name for people, ``meta`` what is known of the session. Snapshots
+    and progress say nothing.
+    """
+    write(f"=== Session {meta.session} ===\n")
+    for name, value in (
+        ("Agent", label),
+        ("Title", meta.title),
+        ("Time", _utc(meta.created_ms)),
+        ("Work dir", meta.workspace),
+        ("Branch", meta.branch),
+    ):
+        if value:
+            write(f"{name}: {value}\n")
+    within: tuple[str, ...] = ()
+    for one in messages:
+        if isinstance(one, Problem):
+            where = "" if one.offset is None else f" (byte {one.offset})"
+            write(f"\n! {one.path}{where}: {one.text}\n")
+            continue
+        if one.subagent != within:
+            within = one.subagent
+            write(f"\n--- {' > '.join(within) or 'main'} ---\n")
+        for piece in _said(one):
+            write(piece)
+    write("\n=== End ===\n")
+
+
+def _utc(ms: int | None) -> str | None:
+    return None if ms is None else f"{written(ms)[:19].replace('T', ' ')} UTC"
+
+
+def _said(one: Said) -> Iterator[str]:
+    if one.type == TOOL_USE:
+        if one.usage is not None:
+            yield f"\n[Assistant]{_figures(one)}\n"
+        yield f"\n  > {one.tool or 'tool'}\n"
+        yield f"    Input:  {_cut(one.content, indent=12)}\n"
+    elif one.type == TOOL_RESULT:
+        yield f"\n  < {one.tool or 'tool'}\n"
+        yield f"    Output: {_cut(one.content, indent=12)}\n"
+    elif one.type == CHAT:
+        name = {SYSTEM: "System", ASSISTANT: "Assistant", TOOL: "Tool"}.get(one.role, "User")
+        yield f"\n[{name}]{_figures(one)}\n{one.content}\n"
+
+
+def _figures(one: Said) -> str:
+    """The model and what it used, as far as the log says it here."""
+    found = [one.model] if one.model else []
+    usage = one.usage
+    if usage is not None and usage.input_tokens is not None:
+        found.append(f"{usage.input_tokens} in / {usage.output_tokens or 0} out tokens")
+    elif usage is not None and usage.output_tokens is not None:
+        found.append(f"{usage.output_tokens} out tokens")
+    return f" ({', '.join(found)})" if found else ""
 
 
 def _pieces(event: Event) -> Iterator[str]:

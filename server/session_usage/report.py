@@ -37,7 +37,7 @@ DIMENSIONS = (
     "basis",
     "billing",
 )
-NEEDS_FULL = frozenset({"skill", "tool", "turn"})
+NEEDS_FULL = frozenset({"skill", "subagent", "tool", "turn"})
 """Dimensions that take a full read of the logs."""
 
 Usage = Request | Counter

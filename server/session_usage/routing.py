@@ -9,6 +9,7 @@ when rejected) how the request ended.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from session_usage.agent_usage import logs, share, skip
@@ -36,11 +37,14 @@ class RoutingScan(NamedTuple):
     """Logs that could not be read to their end; nothing of them is counted."""
 
 
-def scan_routing_quality(directory: str, window: Window | None = None) -> RoutingScan:
+def scan_routing_quality(
+    directory: str, window: Window | None = None, check: Callable[[], object] = lambda: None
+) -> RoutingScan:
     """Counts the sessions of a folder that started in ``window`` and collects their overrides.
 
     A log counts as one request if it has a ``session.start``, whatever its payload. Overrides
-    logged before the start belong to it too. A missing folder gives zeros.
+    logged before the start belong to it too. A missing folder gives zeros. ``check`` is called
+    with each event; what it raises ends the scan.
     """
     total = 0
     overrides: list[Event] = []
@@ -49,6 +53,7 @@ def scan_routing_quality(directory: str, window: Window | None = None) -> Routin
         start: Event | None = None
         found: list[Event] = []
         for item in stream_events(path):
+            check()
             if isinstance(item, Problem):
                 skipped.append(skip(item))
                 break

@@ -110,3 +110,30 @@ def _sound(value: Any) -> Any:
     if type(value) is dict:
         return {sound(key): _sound(item) for key, item in value.items()}
     return value
+
+
+def both_ends(path: str, size: int = 1 << 16) -> Iterator[dict[str, Any]]:
+    """The objects on the whole lines in the first and the last ``size`` bytes of a log.
+
+    For lists, which cannot wait for logs to be read. Nothing of a file that cannot be read;
+    lines that are no JSON objects are left out.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(size)
+            end = file.seek(0, 2)
+            file.seek(max(len(head), end - size))
+            tail = file.read(size)
+    except OSError:
+        return
+    if len(head) + len(tail) == end:
+        lines = (head + tail).split(b"\n")
+    else:
+        lines = [*head.split(b"\n")[:-1], *tail.split(b"\n")[1:]]
+    for line in lines:
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if type(value) is dict:
+            yield value

@@ -77,6 +77,18 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def _equivalent(out: Console, totals: Row) -> None:
+    """Names what no credits pay for: it would look like a bill of Copilot."""
+    nano, copilot = totals["nanoAiu"] or 0, totals["copilotNanoAiu"] or 0
+    if nano > copilot:
+        share = "all" if not copilot else _usd(nano - copilot)
+        out.print(
+            f"[dim]{share} of it is API-equivalent: what the models' vendors charge by the token, "
+            "which a subscription may cover; it draws on no Copilot credits[/dim]",
+            soft_wrap=True,
+        )
+
+
 def _text(value: Any) -> str:
     return escape(_printable(str(value))) if value not in (None, "") else "—"
 
@@ -161,6 +173,7 @@ def session(out: Console, report: Row) -> None:
         out.print(table)
     _problems(out, report.get("problems") or [])
     out.print()
+    _equivalent(out, totals)
     out.print(_LEGEND)
 
 
@@ -251,6 +264,7 @@ def batch(out: Console, rows: list[Row], totals: Row) -> None:
     table.add_section()
     table.add_row("", "all", "", *(cells if wide else (cells[0], cells[-1])), style="bold")
     out.print(table)
+    _equivalent(out, totals)
     out.print(_LEGEND)
 
 
@@ -274,10 +288,10 @@ def report(out: Console, found: Row, by: tuple[str, ...]) -> None:
             f"{credits(totals['unattributedNanoAiu'], '').strip()} of it is known only from totals "
             "that the agents wrote, not call by call"
         )
-    for row in found["skipped"]:
-        out.print(f"[red]skipped[/red] {_text(row['path'])}: {_text(row['reason'])}")
+    _left_out(out, found["skipped"])
     _problems(out, found["problems"])
     out.print()
+    _equivalent(out, totals)
     out.print(_LEGEND)
 
 
@@ -355,3 +369,62 @@ def doctor(out: Console, found: Row) -> None:
     _problems(out, found["problems"])
     if not found["problems"]:
         out.print("[green]Everything that was found could be read.[/green]")
+
+
+def usage(out: Console, found: Row) -> None:
+    """Outcomes and costs by provider and model. A cost that leaves something out is unknown."""
+    table = _table(
+        "provider", "model", ">sessions", ">ok", ">in", ">out", ">cost", ">per ok",
+    )  # fmt: skip
+    for row in (*found["rows"], found["totals"] | {"provider": "all", "model": ""}):
+        basis = "~" if row.get("basis") == ESTIMATED else ""
+        table.add_row(
+            _text(row["provider"]),
+            _text(row["model"]) if row["model"] else "",
+            f"{row['sessions']:,}",
+            _share(row["success_rate"]),
+            tokens(row["input_tokens"]),
+            tokens(row["output_tokens"]),
+            _cost(row["known_cost_usd"], basis),
+            _cost(row["cost_per_success"], basis),
+        )
+    out.print(table)
+    unknown = found["totals"]["unknown_cost_sessions"]
+    if unknown:
+        out.print(f"the cost of {unknown:,} sessions is not known")
+    _left_out(out, found["skipped"])
+
+
+def _cost(dollars: float | None, basis: str) -> str:
+    return "unknown" if dollars is None else f"{basis}${dollars:.4f}"
+
+
+def routing(out: Console, found: Row) -> None:
+    """How often people overruled an agent's choice of model."""
+    requests, overrides = found["total_requests"], found["total_overrides"]
+    out.print(f"[bold]{requests:,}[/bold] requests, {overrides:,} overrides")
+    out.print(
+        f"accepted as chosen {_share(found['auto_acceptance_rate'])}, overrides that disagreed "
+        f"{_share(found['override_disagreement_rate'])}"
+    )
+    rows = found["override_class_breakdown"]
+    if rows:
+        outcomes = [name for name in rows[0] if name.endswith("_outcomes")]
+        titles = (f">{name.removesuffix('_outcomes')}" for name in outcomes)
+        table = _table("prompt", "axis", "agrees", ">overrides", *titles)
+        for row in rows:
+            table.add_row(
+                _text(row["prompt_feature_bucket"]),
+                _text(row["axis"]),
+                "yes" if row["match"] else "no",
+                f"{row['count']:,}",
+                *(f"{row[name]:,}" for name in outcomes),
+            )
+        out.print()
+        out.print(table)
+    _left_out(out, found["skipped"])
+
+
+def _left_out(out: Console, skipped: list[Row]) -> None:
+    for row in skipped:
+        out.print(f"[red]skipped[/red] {_text(row['path'])}: {_text(row['reason'])}")

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from session_usage.events import BASES, Request
 from session_usage.ledger import store
+from session_usage.ledger.facts import Counted
 from session_usage.ledger.query import Reader, folded, marks
-from session_usage.ledger.sums import NO_TIME, QUARTER_MS, Counted, cells, dimensions, tools
+from session_usage.ledger.sums import NO_TIME, QUARTER_MS, cells, dimensions, tools
 from session_usage.pricing import Prices
 from session_usage.report import Amount, Fold, Zone, moment
 from session_usage.usage import Tally
@@ -24,7 +25,7 @@ _FIGURES = (
     " SUM(CASE WHEN k.billing = 'copilot' THEN c.nano END), MAX(k.billing = 'copilot'),"
     " SUM(CASE WHEN k.remainder THEN c.nano END), MAX(k.remainder),"
     " MAX(CASE WHEN c.nano IS NOT NULL THEN k.basis END),"
-    " COUNT(DISTINCT CASE WHEN s.name != '' THEN c.session END)"
+    " COUNT(DISTINCT CASE WHEN c.session NOT IN ({nobody}) THEN c.session END)"
 )
 _COLUMNS = {
     "agent": "k.agent",
@@ -118,6 +119,7 @@ class Folding:
         self.zone = zone or Zone()
         self.stop = stop
         self.cells, self.tools = "cells", "tools"
+        self.nobody = ""
         self.first = None if start_ms is None else -(-start_ms // QUARTER_MS)
         self.last = None if end_ms is None else end_ms // QUARTER_MS
 
@@ -133,6 +135,7 @@ class Folding:
         fold = Fold(self.prices, by, self._contains(), self.zone)
         self.connection.execute("BEGIN")
         try:
+            self.nobody = ",".join(map(str, self.reader.nobody()))
             if "turn" in by:
                 for counted in self._sessions():
                     if self.stop():
@@ -154,8 +157,8 @@ class Folding:
         return lambda at: (start is None or start <= at) and (end is None or at < end)
 
     def _add_up(self, fold: Fold) -> None:
-        fold.totals = self._tallies((), None).get((), Tally())
         if not fold.by:
+            fold.totals = self._tallies((), None).get((), Tally())
             return
         clock = [name for name in fold.by if name in ("day", "hour")]
         rest = [name for name in fold.by if name not in clock]
@@ -166,17 +169,34 @@ class Folding:
             at = self._clock(span)
             for key, tally in self._tallies(rest, span).items():
                 fold.rows[_key(fold.by, rest, key, at)] = tally
+                _include(fold.totals, tally)
             if "tool" in fold.by:
                 for key, (calls, sessions) in self._calls(rest, span).items():
                     row = fold.rows.setdefault(_key(fold.by, rest, key, at), Tally())
                     row.tool_calls += calls
                     row.sessions += sessions
+        fold.totals.sessions = self._count()
+
+    def _count(self) -> int:
+        """Sessions that have something in the window: those of all rows, each once."""
+        terms, values = self.chosen.where()
+        more, bounds = self._where("c", None)
+        joins = self._joins(terms, ())
+        where = " AND ".join([*terms, *more, f"c.session NOT IN ({self.nobody})"])
+        sql = f"SELECT COUNT(DISTINCT c.session) FROM {self.cells} c {joins} WHERE {where}"
+        return int(self.connection.execute(sql, (*values, *bounds)).fetchone()[0])
+
+    def _joins(self, terms: list[str], columns: Sequence[str]) -> str:
+        """The tables that conditions and columns need beside the cells."""
+        text = " ".join([*terms, *columns])
+        joins = "JOIN kinds k ON k.id = c.kind " if "k." in text else ""
+        return joins + ("JOIN sessions s ON s.id = c.session" if "s." in text else "")
 
     def _clock(self, span: Span | None) -> dict[str, str | None]:
         if span is None or span.begin == NO_TIME:
             return {"day": None, "hour": None}
         hour = self.zone.hour(span.begin * QUARTER_MS)
-        return {"day": hour[:10], "hour": hour}
+        return {"day": hour[:10] if hour else None, "hour": hour}
 
     def _where(self, alias: str, span: Span | None) -> tuple[list[str], list[Any]]:
         """Conditions on the quarter: those of the window, or of a span of it."""
@@ -201,10 +221,9 @@ class Folding:
         terms, values = self.chosen.where()
         more, bounds = self._where("c", span)
         where = " AND ".join([*terms, *more]) or "1"
-        sql = (
-            f"SELECT {', '.join([*columns, _FIGURES])} FROM {self.cells} c"
-            f" JOIN kinds k ON k.id = c.kind JOIN sessions s ON s.id = c.session WHERE {where}"
-        )
+        figures = _FIGURES.format(nobody=self.nobody)
+        joins = self._joins([*terms, "k."], columns)
+        sql = f"SELECT {', '.join([*columns, figures])} FROM {self.cells} c {joins} WHERE {where}"
         if columns:
             sql += " GROUP BY " + ", ".join(str(place + 1) for place in range(len(columns)))
         result: dict[tuple[Any, ...], Tally] = {}
@@ -235,39 +254,41 @@ class Folding:
         }
 
     def _spans(self, hourly: bool) -> Iterator[Span]:
-        """The local days (or hours) of the window in which there is anything."""
-        cut = 13 if hourly else 10
-        span: Span | None = None
-        label: str | None = ""
-        for quarter in self._quarters():
-            name = None if quarter == NO_TIME else self.zone.hour(quarter * QUARTER_MS)[:cut]
-            if span is not None and name == label:
-                span = Span(span.begin, quarter + 1)
-                continue
-            if span is not None:
-                yield span
-            span, label = Span(quarter, quarter + 1), name
-        if span is not None:
-            yield span
+        """The local days (or hours) of the window in which there is anything, by jumping from
+        the end of one to whatever comes next."""
+        at = self._next(NO_TIME)
+        while at is not None:
+            end = at + 1 if at == NO_TIME else self._end(at, hourly)
+            yield Span(at, end)
+            at = self._next(end)
 
-    def _quarters(self) -> list[int]:
-        """The distinct quarters of the window, by jumping from one to the next in the index."""
-        found: set[int] = set()
+    def _next(self, quarter: int) -> int | None:
+        """The first quarter of the window, from this one on, in which there is anything."""
         terms, values = self._where("c", None)
-        where = " AND ".join(terms) or "1"
-        for table in {self.cells, self.tools}:
-            found.update(
-                quarter
-                for (quarter,) in self.connection.execute(
-                    "WITH RECURSIVE q(quarter) AS ("
-                    f"SELECT MIN(c.quarter) FROM {table} c WHERE {where} UNION ALL"
-                    f" SELECT (SELECT MIN(c.quarter) FROM {table} c WHERE {where}"
-                    " AND c.quarter > q.quarter) FROM q WHERE q.quarter IS NOT NULL)"
-                    " SELECT quarter FROM q WHERE quarter IS NOT NULL",
-                    (*values, *values),
-                )
-            )
-        return sorted(found)
+        where = " AND ".join([*terms, "c.quarter >= ?"])
+        found = [
+            self.connection.execute(
+                f"SELECT MIN(c.quarter) FROM {table} c WHERE {where}", (*values, quarter)
+            ).fetchone()[0]
+            for table in (self.cells, self.tools)
+        ]
+        return min((each for each in found if each is not None), default=None)
+
+    def _end(self, quarter: int, hourly: bool) -> int:
+        """The first quarter of the next local hour or day."""
+        label = self._label(quarter, hourly)
+        low, high = quarter, quarter + (8 if hourly else 104)  # a day has up to 25 hours
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._label(middle, hourly) == label:
+                low = middle
+            else:
+                high = middle
+        return high
+
+    def _label(self, quarter: int, hourly: bool) -> str | None:
+        hour = self.zone.hour(quarter * QUARTER_MS)
+        return hour if hourly or hour is None else hour[:10]
 
     def _cut(self) -> None:
         """Where the window cuts through quarters: a table of our own, exact to the millisecond."""
@@ -354,6 +375,21 @@ class Folding:
             requests=tuple(a.usage for a in kept if isinstance(a.usage, Request)),
             unattributed=tuple(a.usage for a in kept if not isinstance(a.usage, Request)),
         )
+
+
+def _include(totals: Tally, row: Tally) -> None:
+    """Adds a row's figures; its sessions may be those of other rows, too."""
+    for name in (
+        "requests", "failed_requests", "unknown_requests", "input_tokens", "cache_read_tokens",
+        "cache_write_tokens", "output_tokens", "reasoning_tokens", "nano_aiu",
+        "copilot_nano_aiu", "unattributed_nano_aiu",
+    ):  # fmt: skip
+        value = getattr(row, name)
+        if value is not None:
+            setattr(totals, name, (getattr(totals, name) or 0) + value)
+    totals.copilot_seen = totals.copilot_seen or row.copilot_seen
+    totals.unattributed_seen = totals.unattributed_seen or row.unattributed_seen
+    totals.basis_rank = max(totals.basis_rank, row.basis_rank)
 
 
 def _key(

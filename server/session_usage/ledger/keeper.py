@@ -38,6 +38,8 @@ class Keeper:
         self._wishes: Wishes | None = None
         self.scanner = Scanner(self.connection, places)
         self.sums: Sums | None = None
+        self.cost = 0.0
+        """Seconds of processor time that looking at everything took the last time."""
 
     def close(self) -> None:
         """Lets go of the file and the lock."""
@@ -79,7 +81,9 @@ class Keeper:
         """
         sums = self.prepare()
         self._retain()
+        begun = time.process_time()
         groups = self.scanner.changed()
+        self.cost = time.process_time() - begun
         done = 0
         tell(0, len(groups))
         for at, group in enumerate(groups, 1):

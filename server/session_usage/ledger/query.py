@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from session_usage.errors import SessionNotFound, UsageError
 from session_usage.ledger import codec, store
-from session_usage.ledger.sums import Counted, Facts, without
+from session_usage.ledger.facts import Counted, Facts, without
 from session_usage.pricing import Prices
+from session_usage.providers import agents
 from session_usage.reconcile import Session
 from session_usage.report import amounts
 
@@ -151,11 +152,13 @@ class Reader:
         raise SessionNotFound(f"no session {name!r}")
 
     def row(self, ref: Ref) -> bytes:
-        """The prepared ``SessionRow`` of a session."""
-        (row,) = self.connection.execute(
+        """The prepared ``SessionRow`` of a session; raises SessionNotFound once it is forgotten."""
+        found = self.connection.execute(
             "SELECT row FROM sessions WHERE id = ?", (ref.id,)
         ).fetchone()
-        return bytes(row)
+        if found is None or found[0] is None:
+            raise SessionNotFound(f"no session {ref.name!r}")
+        return bytes(found[0])
 
     def load(self, ref: Ref) -> Session:
         """A session, reconciled from its facts."""
@@ -206,6 +209,16 @@ class Reader:
             values,
         ).fetchone()
         return None if row is None else Ref(row[0], row[1], store.restored(row[2]))
+
+    def nobody(self) -> list[int]:
+        """Rows of calls that belong to no session, one an agent."""
+        return [
+            number
+            for provider in agents()
+            for (number,) in self.connection.execute(
+                "SELECT id FROM sessions WHERE agent = ? AND name = ''", (provider.agent,)
+            )
+        ]
 
     def known_since(self) -> int | None:
         """Start of the first request there is a record of, epoch milliseconds."""

@@ -7,7 +7,6 @@ case it is read again and its facts are replaced, but calls that are gone from i
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 import time
@@ -17,17 +16,22 @@ from typing import NamedTuple
 from session_usage.events import START, Counter, Cursor, Event, Problem, Request, Source
 from session_usage.ledger import codec, store
 from session_usage.ledger.care import since
+from session_usage.ledger.identity import (
+    EDGE,
+    continues,
+    fingerprint,
+    identity,
+    stat_of,
+    with_log,
+)
+from session_usage.ledger.rows import Rows
 from session_usage.places import Places
 from session_usage.providers import provider_for
 from session_usage.sessions import Library
 
-_SQLITE = b"SQLite format 3\0"
-_EDGE = 4096
-"""How many bytes at the head, and before the place where reading stopped, identify a log."""
-_CHUNKS = 24
-"""So many blobs of one source and session are joined into one."""
 _FAILED = frozenset({"missing", "unreadable", "locked"})
 """Problems that may be over at the next try: what was known stays as it was."""
+_SIGN_NS = 2_000_000_000
 _REST = 5.0
 """A source that must be read whole rests for this many times the time its reading took."""
 
@@ -55,6 +59,7 @@ class Found(NamedTuple):
 
     @property
     def key(self) -> Key:
+        """What the ledger knows a source by."""
         return self.source.path, self.source.kind, self.source.session or ""
 
 
@@ -83,6 +88,7 @@ class Scanner:
     def __init__(self, connection: sqlite3.Connection, places: Places) -> None:
         self.connection = connection
         self.places = places
+        self._rows = Rows(connection)
         self.trouble: dict[Key, Problem] = {}
         self.waiting: set[str] = set()
         self._ids: dict[Session, int] = {}
@@ -98,7 +104,7 @@ class Scanner:
         found: dict[Key, Found] = {}
         groups: list[list[Found]] = []
         for source in library.shared:
-            each = Found(_with_log(source), None, 0)
+            each = Found(with_log(source), None, 0)
             found[each.key] = each
             if self._differs(each):
                 groups.append([each])
@@ -145,7 +151,7 @@ class Scanner:
                 stat = os.stat(key[0])
             except OSError:
                 continue
-            source = _with_log(source._replace(size=stat.st_size, mtime_ns=stat.st_mtime_ns))
+            source = with_log(source._replace(size=stat.st_size, mtime_ns=stat.st_mtime_ns))
             each = Found(source, known.owner, self._position(known.id))
             if self._differs(each):
                 groups.setdefault(known.owner or key, []).append(each)
@@ -165,6 +171,11 @@ class Scanner:
             "SELECT position FROM sources WHERE id = ?", (row,)
         ).fetchone()
         return int(found[0]) if found else 0
+
+    def knows(self, paths: Iterable[str]) -> bool:
+        """Are all of these known logs? If not, something new is there."""
+        known = {key[0] for key in self._known}
+        return known.issuperset(paths)
 
     def refresh(self) -> None:
         """Sources were marked to be read again by our own hand."""
@@ -250,7 +261,7 @@ class Scanner:
         source, owner = found.source, found.owner
         known = self._known.get(found.key)
         start, replace, before = START, True, -1
-        stat = _stat(source.path)
+        stat = stat_of(source.path)
         provider = provider_for(source.agent)
         if known is not None:
             row = self.connection.execute(
@@ -259,7 +270,7 @@ class Scanner:
             ).fetchone()
             if row is not None:
                 before = row[5]
-                if source.kind in provider.growing and _continues(source, stat, row):
+                if source.kind in provider.growing and continues(source, stat, row):
                     start, replace = Cursor(row[5], tuple(codec.loads(row[6]))), False
         events: dict[Session, list[Event]] = {}
         cursor = start
@@ -305,9 +316,9 @@ class Scanner:
             touched.add(owner or 0)
         active = self._wanted(reading)
         if reading.replace:
-            touched |= self._replace(number, source, active)
+            touched |= self._rows.replace(number, source, active)
         else:
-            touched |= self._append(number, source, active)
+            touched |= self._rows.append(number, source, active)
         if found.owner is not None and owner in active:
             touched |= self._note_copies(number, found.owner, active[owner])
         stat = reading.stat
@@ -316,14 +327,22 @@ class Scanner:
             " mtime_ns = ?, head = ?, mark = ?, offset = ?, cursor = ?,"
             " generation = generation + ?, gone = 0 WHERE id = ?",
             (
-                owner, found.position, *_identity(stat), source.size, source.mtime_ns,
-                min(_EDGE, cursor.offset), fingerprint(source.path, cursor.offset), cursor.offset,
+                owner, found.position, *identity(stat), source.size, source.mtime_ns,
+                min(EDGE, cursor.offset), fingerprint(source.path, cursor.offset), cursor.offset,
                 codec.dumps(cursor.state), int(reading.replace), number,
             ),
         )  # fmt: skip
-        if reading.known is None and owner is not None:
+        if owner is not None and (reading.known is None or self._woke(owner, source)):
             touched.add(owner)
         return number, touched - {0}
+
+    def _woke(self, owner: int, source: Source) -> bool:
+        """Is this a sign of life of its session, though nothing that counts? It makes it the
+        newest one; while it goes on, that is noted every few seconds only."""
+        (updated_ns,) = self.connection.execute(
+            "SELECT updated_ns FROM sessions WHERE id = ?", (owner,)
+        ).fetchone()
+        return bool(source.mtime_ns > updated_ns + _SIGN_NS)
 
     def _wanted(self, reading: Reading) -> dict[int, list[Event]]:
         """What was read, by session, less what is to be forgotten."""
@@ -373,71 +392,6 @@ class Scanner:
             return int(number)
         return None
 
-    def _old(self, number: int, source: Source) -> dict[int, tuple[list[Event], list[Event]]]:
-        """Session -> (events, kept events) as the ledger has them of a source."""
-        result: dict[int, tuple[list[Event], list[Event]]] = {}
-        for session, kept, data in self.connection.execute(
-            "SELECT session, kept, data FROM facts WHERE source = ? ORDER BY id", (number,)
-        ):
-            both = result.setdefault(session, ([], []))
-            both[kept].extend(codec.unpack(data, source.path, source.agent))
-        return result
-
-    def _replace(self, number: int, source: Source, new: dict[int, list[Event]]) -> set[int]:
-        connection = self.connection
-        old = self._old(number, source)
-        kept = _lost(old, new)
-        database = _is_database(source.path)
-        touched = set()
-        for session in old.keys() | new.keys():
-            events = new.get(session, [])
-            keep = kept.get(session, [])
-            was, was_kept = old.get(session, ([], []))
-            if session not in new and database:
-                continue  # one that a database names no more is remembered
-            if events == was and keep == was_kept:
-                continue
-            touched.add(session)
-            connection.execute(
-                "DELETE FROM facts WHERE source = ? AND session = ?", (number, session)
-            )
-            for flag, part in ((1, keep), (0, events)):
-                if part:
-                    self._add(number, session, flag, part, source)
-        return touched
-
-    def _append(self, number: int, source: Source, new: dict[int, list[Event]]) -> set[int]:
-        touched = set()
-        for session, events in new.items():
-            if not events:
-                continue
-            touched.add(session)
-            self._add(number, session, 0, events, source)
-            rows = self.connection.execute(
-                "SELECT id, data FROM facts WHERE source = ? AND session = ? AND kept = 0"
-                " ORDER BY id",
-                (number, session),
-            ).fetchall()
-            if len(rows) >= _CHUNKS:
-                joined = [
-                    event
-                    for _, data in rows
-                    for event in codec.unpack(data, source.path, source.agent)
-                ]
-                self.connection.executemany(
-                    "DELETE FROM facts WHERE id = ?", [(row,) for row, _ in rows]
-                )
-                self._add(number, session, 0, joined, source)
-        return touched
-
-    def _add(
-        self, number: int, session: int, kept: int, events: list[Event], source: Source
-    ) -> None:
-        self.connection.execute(
-            "INSERT INTO facts(source, session, kept, data) VALUES(?, ?, ?, ?)",
-            (number, session, kept, codec.pack(events, source.path, source.agent)),
-        )
-
     def _note_copies(self, number: int, owner: Session, events: list[Event]) -> set[int]:
         """Remembers whose calls this source holds copies of; those sessions change, too."""
         touched = set()
@@ -450,93 +404,6 @@ class Scanner:
             self.connection.execute("INSERT OR IGNORE INTO copies VALUES(?, ?)", (session, number))
             touched.add(session)
         return touched
-
-
-def _is_database(path: str) -> bool:
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return file.read(16) == _SQLITE
-    except OSError:
-        return False
-
-
-def _lost(
-    old: dict[int, tuple[list[Event], list[Event]]], new: dict[int, list[Event]]
-) -> dict[int, list[Event]]:
-    """Calls that were in the source and are no more. They were made, so they are kept."""
-    fresh = [e for events in new.values() for e in events if isinstance(e, Request)]
-    keys = {event.key for event in fresh}
-    figures = {_figures(event) for event in fresh}
-    result: dict[int, list[Event]] = {}
-    for session, (was, was_kept) in old.items():
-        for event in (*was_kept, *was):
-            if not isinstance(event, Request) or event.weak or event.copied:
-                continue
-            if event.key in keys or _figures(event) in figures:
-                continue
-            keys.add(event.key)
-            result.setdefault(session, []).append(event)
-    return result
-
-
-def _figures(request: Request) -> tuple[object, ...]:
-    return (
-        request.started_ms, request.model, request.input_tokens, request.output_tokens,
-        request.nano_aiu,
-    )  # fmt: skip
-
-
-def _with_log(source: Source) -> Source:
-    """A database with what its write-ahead log adds: a live one keeps all of it there."""
-    if source.session is not None:
-        return source
-    try:
-        log = os.stat(source.path + "-wal")
-    except OSError:
-        return source
-    return source._replace(
-        size=source.size + log.st_size, mtime_ns=max(source.mtime_ns, log.st_mtime_ns)
-    )
-
-
-def _stat(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path)
-    except OSError:
-        return None
-
-
-def _identity(stat: os.stat_result | None) -> tuple[int | None, int | None]:
-    return (None, None) if stat is None else (stat.st_dev, stat.st_ino & ((1 << 63) - 1))
-
-
-def _continues(source: Source, stat: os.stat_result | None, row: tuple[object, ...]) -> bool:
-    """May reading go on from where it stopped?"""
-    device, inode, size, _, mark, offset, _ = row
-    assert isinstance(offset, int)
-    if stat is None or size == -1 or offset == 0 or (device, inode) != _identity(stat):
-        return False
-    if mark is None:  # a database: its offset is a row, not a byte
-        return True
-    if stat.st_size < offset or stat.st_size == size:
-        return False
-    return fingerprint(source.path, offset) == mark
-
-
-def fingerprint(path: str, offset: int) -> bytes | None:
-    """A hash of the head of a log and of the bytes before ``offset``; None for databases."""
-    if offset <= 0:
-        return None
-    head = min(_EDGE, offset)
-    try:
-        with open(path, "rb", buffering=0) as file:
-            begin = file.read(head)
-            if begin.startswith(_SQLITE):
-                return None
-            file.seek(max(0, offset - _EDGE))
-            return hashlib.blake2b(begin + file.read(min(_EDGE, offset)), digest_size=8).digest()
-    except OSError:
-        return b""
 
 
 def sweep(

@@ -49,8 +49,7 @@ CREATE TABLE sources(
   session TEXT NOT NULL, owner INTEGER, position INTEGER NOT NULL DEFAULT 0,
   device INTEGER, inode INTEGER, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
   head INTEGER NOT NULL DEFAULT 0, mark BLOB, offset INTEGER NOT NULL DEFAULT 0, cursor BLOB,
-  generation INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0,
-  UNIQUE(path, kind, session));
+  generation INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX sources_owner ON sources(owner);
 CREATE INDEX sources_kind ON sources(gone, agent, kind);
 CREATE TABLE facts(

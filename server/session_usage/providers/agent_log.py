@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from session_usage import money
@@ -44,7 +44,9 @@ from session_usage.events import (
     Turn,
 )
 from session_usage.jsonl import Line, Scan, mapping, parse, text, whole
+from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
+from session_usage.providers import Provider
 from session_usage.windows import instant
 
 _TOTALS = (b'"llm.response"', b'"llm.request"', b'"session.start"', b'"session.end"')
@@ -58,7 +60,7 @@ _WAITING = 64
 """Unanswered questions that are remembered; more are no conversation."""
 
 
-class AgentLog:
+class AgentLog(Provider):
     """Finds and reads plain agent logs."""
 
     agent = "agent-log"
@@ -104,6 +106,12 @@ class AgentLog:
             yield log.problem(kind, None, f"cannot read the log: {error.strerror}")
         yield from log.last()
         yield Cursor(scan.offset, log.state() if state is None else state)
+
+    def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:
+        """What was said in a session, by its sources; see ``Provider``."""
+        from session_usage.providers.agent_log_messages import read_messages
+
+        return read_messages(sources)
 
 
 def _looks_like_log(path: str) -> bool:

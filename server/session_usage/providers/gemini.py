@@ -20,7 +20,7 @@ calls, failed calls, cache writes. An answer whose stream broke keeps the figure
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from session_usage import events, jsonl
@@ -35,7 +35,9 @@ from session_usage.events import (
     ToolCall,
     Turn,
 )
+from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp, subfolders
+from session_usage.providers import Provider
 
 AGENT = "gemini"
 SUBAGENT = "subagent"
@@ -45,7 +47,7 @@ _MESSAGES = (b'"tokens"', b'"gemini"', b'"sessionId"')
 _EXTRAS = (b'"user"', b'"summary"', b'"directories"')
 
 
-class Gemini:
+class Gemini(Provider):
     """The provider of Gemini CLI's conversations."""
 
     agent = AGENT
@@ -65,7 +67,8 @@ class Gemini:
                         yield from _source(entry, None)
                     else:
                         for child in entries(entry.path):  # nothing, if it is no folder
-                            yield from _source(child, entry.name)
+                            alone = child.name == "session.json"
+                            yield from _source(child, None if alone else entry.name)
 
     def at(self, path: str) -> Iterator[Source]:
         """The conversation file at ``path``, by its name."""
@@ -93,6 +96,21 @@ class Gemini:
         yield from chat.meta()
         yield Cursor(chat.offset, (chat.own,))
 
+    def project(self, source: Source) -> str:
+        """The name of the project's folder below ``tmp``: a hash where no file tells more."""
+        return os.path.basename(_project(source.path))
+
+    def noted(self, source: Source, session: str) -> tuple[str | None, int | None]:
+        """The number of messages: lists read these files whole anyway."""
+        found = self.messages([source], session)
+        return None, sum(1 for one in found if isinstance(one, Message))
+
+    def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:
+        """What was said in a session, by its sources; see ``Provider``."""
+        from session_usage.providers.gemini_messages import read_messages
+
+        return read_messages(sources, session)
+
 
 def _source(entry: os.DirEntry[str], session: str | None) -> Iterator[Source]:
     name = entry.name
@@ -100,6 +118,14 @@ def _source(entry: os.DirEntry[str], session: str | None) -> Iterator[Source]:
         return
     kind = "chat" if name.endswith(".jsonl") else "chat-json"
     yield Source(AGENT, kind, entry.path, session, *stamp(entry))
+
+
+def _project(path: str) -> str:
+    """The project's folder below ``tmp``, whichever way the conversation lies in it."""
+    folder = os.path.dirname(path)
+    while os.path.basename(folder) != "chats" and len(folder) > 1:
+        folder = os.path.dirname(folder)
+    return os.path.dirname(folder)
 
 
 class _Chat:
@@ -118,6 +144,7 @@ class _Chat:
         self.title: str | None = None
         self.folder: str | None = None
         self.model: str | None = None
+        self.began: int | None = None
         self.first: int | None = None
         self.last: int | None = None
         self.drifted = False
@@ -173,7 +200,11 @@ class _Chat:
         self.title = jsonl.text(record.get("summary")) or self.title
         for folder in _list(record.get("directories"))[:1]:
             self.folder = jsonl.text(folder) or self.folder
-        self.seen(jsonl.instant(record.get("startTime")))
+        started = jsonl.instant(record.get("startTime"))
+        if started is not None:
+            self.began = started if self.began is None else min(self.began, started)
+        self.seen(started)
+        self.seen(jsonl.instant(record.get("lastUpdated")))
 
     def seen(self, at: int | None) -> None:
         if at is not None:
@@ -262,14 +293,14 @@ class _Chat:
                 title=self.title,
                 workspace=_workspace(self.source.path) or self.folder,
                 model=self.model,
-                created_ms=self.first if self.fresh else None,
+                created_ms=(self.began or self.first) if self.fresh else None,
                 updated_ms=self.last,
             )
 
 
 def _workspace(path: str) -> str | None:
     """The project's folder, by the files that lie beside the conversations."""
-    project = os.path.dirname(os.path.dirname(path))
+    project = _project(path)
     try:
         with open(os.path.join(project, ".project_root"), encoding="utf-8") as file:
             return file.read().strip() or None

@@ -56,6 +56,11 @@ class Call:
         """Was the request cancelled?"""
         return self._stopped.is_set()
 
+    def check(self) -> None:
+        """Raises CancelledError once the request was cancelled."""
+        if self.stopped():
+            raise asyncio.CancelledError
+
     def stop(self) -> None:
         """Ends the work as soon as can be."""
         self._stopped.set()
@@ -200,8 +205,7 @@ class Desk:
                 reader = self._local.reader = Reader(self.path)
             call.reader = reader
             try:
-                if call.stopped():
-                    raise asyncio.CancelledError
+                call.check()
                 return work(reader)
             finally:
                 call.reader = None

@@ -1,48 +1,38 @@
-"""One coroutine per request of the protocol. What they return is JSON, or prepared JSON."""
+"""Answers about sessions: finding, analyzing, following. JSON, or prepared JSON."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from session_usage import protocol as p
-from session_usage.errors import BadPattern, NotFound, SessionNotFound, UnknownAgent, UsageError
-from session_usage.ledger import care, codec, store
+from session_usage.errors import BadPattern, SessionNotFound, UnknownAgent, UsageError
+from session_usage.ledger import codec
 from session_usage.ledger.folds import Filter, Folding
 from session_usage.ledger.query import Reader, Ref
 from session_usage.providers import ALIASES, agents
 from session_usage.report import Fold, iso, session_report
-from session_usage.rpc import settings, status
 from session_usage.rpc.desk import Call, Desk, Prepared, local_path
+from session_usage.rpc.params import camel
+from session_usage.rpc.registry import FIRST_ANSWER, answers
 
 if TYPE_CHECKING:
     from session_usage.rpc.server import Server
 
 _PAGE = 50
 _BATCH = 10
-_FIRST_ANSWER = 20.0
-"""Seconds to wait for logs that were never read before an answer is given without them."""
+_CHARACTERS = 100_000
 _FIRST_STATUS = 2.0
-
-Handler = Callable[["Server", Any, Call], Awaitable[Any]]
-HANDLERS: dict[str, Handler] = {}
-
-
-def answers(name: str) -> Callable[[Handler], Handler]:
-    """Registers the handler of a request."""
-
-    def register(handler: Handler) -> Handler:
-        HANDLERS[f"copilotUsage/{name}"] = handler
-        return handler
-
-    return register
+"""Seconds that a status waits for logs that were never read."""
 
 
 @answers("listAgents")
 async def list_agents(server: Server, params: p.NoParams, call: Call) -> Any:
+    """What is installed, which sources are there, which setting turns one on."""
     desk = server.desk
-    await desk.settled(_FIRST_ANSWER)
+    await desk.settled(FIRST_ANSWER)
     on = desk.agents(None)
 
     def work(reader: Reader) -> list[dict[str, Any]]:
@@ -69,8 +59,9 @@ async def list_agents(server: Server, params: p.NoParams, call: Call) -> Any:
 
 @answers("listProjects")
 async def list_projects(server: Server, params: p.ListProjectsParams, call: Call) -> Any:
+    """Repositories and folders with sessions."""
     desk = server.desk
-    await desk.settled(_FIRST_ANSWER)
+    await desk.settled(FIRST_ANSWER)
     wanted, start = desk.agents(params.agent), _start(params.cursor)
     limit = params.limit or _PAGE
     rows = await desk.ask(call, lambda reader: reader.projects(wanted))
@@ -89,8 +80,9 @@ async def list_projects(server: Server, params: p.ListProjectsParams, call: Call
 
 @answers("listSessions")
 async def list_sessions(server: Server, params: p.ListSessionsParams, call: Call) -> Any:
+    """Sessions, the newest first, a page at a time."""
     desk = server.desk
-    await desk.settled(_FIRST_ANSWER)
+    await desk.settled(FIRST_ANSWER)
     since, until = desk.window(params.since, params.until, params.window)
     return await _sessions(
         desk, call, params, text=params.text, fits=_pattern(params.pattern),
@@ -102,7 +94,8 @@ async def list_sessions(server: Server, params: p.ListSessionsParams, call: Call
 async def find_sessions_by_title(
     server: Server, params: p.FindSessionsByTitleParams, call: Call
 ) -> Any:
-    await server.desk.settled(_FIRST_ANSWER)
+    """Sessions by a part of their title."""
+    await server.desk.settled(FIRST_ANSWER)
     return await _sessions(server.desk, call, params, title=params.title)
 
 
@@ -120,16 +113,18 @@ async def _sessions(desk: Desk, call: Call, params: Any, **chosen: Any) -> Prepa
 
 @answers("findSessionById")
 async def find_session_by_id(server: Server, params: p.FindSessionByIdParams, call: Call) -> Any:
+    """One session by its id."""
     desk = server.desk
-    await desk.settled(_FIRST_ANSWER)
+    await desk.settled(FIRST_ANSWER)
     wanted = desk.agents(params.agent)
     return Prepared(await desk.ask(call, lambda reader: reader.row(reader.find(params.id, wanted))))
 
 
 @answers("analyzeSession")
 async def analyze_session(server: Server, params: p.AnalyzeSessionParams, call: Call) -> Any:
+    """One session's report."""
     desk = server.desk
-    await desk.settled(_FIRST_ANSWER)
+    await desk.settled(FIRST_ANSWER)
     return await desk.ask(
         call,
         lambda reader: _report(
@@ -140,8 +135,9 @@ async def analyze_session(server: Server, params: p.AnalyzeSessionParams, call: 
 
 @answers("analyzeLatest")
 async def analyze_latest(server: Server, params: p.AnalyzeLatestParams, call: Call) -> Any:
+    """The report of this window's session."""
     desk = server.desk
-    await desk.settled(_FIRST_ANSWER)
+    await desk.settled(FIRST_ANSWER)
     folders, storage = desk.folders(params)
     wanted = desk.agents(params.agent)
 
@@ -162,8 +158,9 @@ def _report(desk: Desk, reader: Reader, ref: Ref, params: Any) -> dict[str, Any]
 
 @answers("batchAnalyze")
 async def batch_analyze(server: Server, params: p.BatchAnalyzeParams, call: Call) -> Any:
+    """Several sessions' reports and their sum."""
     desk = server.desk
-    await desk.settled(_FIRST_ANSWER)
+    await desk.settled(FIRST_ANSWER)
     since, until = desk.window(params.since, params.until, params.window)
     wanted = desk.agents(params.agent)
 
@@ -193,8 +190,9 @@ async def batch_analyze(server: Server, params: p.BatchAnalyzeParams, call: Call
 
 @answers("aggregate")
 async def aggregate(server: Server, params: p.AggregateParams, call: Call) -> Any:
+    """Totals of any window, grouped by any dimensions."""
     desk = server.desk
-    await desk.settled(_FIRST_ANSWER)
+    await desk.settled(FIRST_ANSWER)
     start, end = desk.window(params.since, params.until, params.window)
     chosen = _filter(desk, params)
     by = list(dict.fromkeys(params.by or ()))
@@ -236,10 +234,11 @@ def _filter(desk: Desk, params: p.AggregateParams) -> Filter:
 
 @answers("explain")
 async def explain(server: Server, params: p.ExplainParams, call: Call) -> Any:
+    """Why a figure is what it is."""
     from session_usage.explain import explain as chain
 
     desk = server.desk
-    await desk.settled(_FIRST_ANSWER)
+    await desk.settled(FIRST_ANSWER)
 
     def work(reader: Reader) -> dict[str, Any]:
         ref = desk.find(reader, params.session, params.agent)
@@ -250,241 +249,96 @@ async def explain(server: Server, params: p.ExplainParams, call: Call) -> Any:
 
 @answers("readSession")
 async def read_session(server: Server, params: p.ReadSessionParams, call: Call) -> Any:
+    """The messages of a session, straight from its logs."""
     from session_usage.rpc import messages
 
     desk = server.desk
-    await desk.settled(_FIRST_ANSWER)
+    await desk.settled(FIRST_ANSWER)
 
     def work(reader: Reader) -> dict[str, Any]:
         return messages.page(
-            reader, desk.find(reader, params.session, params.agent),
+            reader, desk.find(reader, params.session, params.agent), desk.places,
             roles=list(params.roles or ()), turn=params.turn, limit=params.limit or _PAGE,
-            offset=_start(params.cursor), longest=params.max_characters,
+            offset=_start(params.cursor), longest=params.max_characters, check=call.check,
         )  # fmt: skip
 
     return await desk.ask(call, work)
 
 
+@answers("replaySession")
+async def replay_session(server: Server, params: p.ReplaySessionParams, call: Call) -> Any:
+    """A session as a readable transcript, straight from its logs."""
+    from session_usage.rpc import messages
+
+    desk = server.desk
+    await desk.settled(FIRST_ANSWER)
+
+    def work(reader: Reader) -> dict[str, Any]:
+        ref = desk.find(reader, params.session, params.agent)
+        start, limit = _start(params.cursor), params.limit or _CHARACTERS
+        return messages.transcript(ref, desk.places, start, limit, call.check)
+
+    return await desk.ask(call, work)
+
+
+@answers("scanRoutingQuality")
+async def scan_routing_quality(
+    server: Server, params: p.ScanRoutingQualityParams, call: Call
+) -> Any:
+    """How often people overruled the automatic choice of a model."""
+    from session_usage import windows
+    from session_usage.routing import RoutingScan, routing_metrics
+    from session_usage.routing import scan_routing_quality as scanned
+
+    desk = server.desk
+    window = None
+    if params.window:
+        zone = desk.start.zone or desk.settings.zone or "UTC"
+        window = windows.parse(params.window, int(time.time() * 1000), zone)
+    folders: tuple[str, ...] = desk.places.agent_log_dirs
+    if params.directory:
+        folders = (local_path(params.directory),)
+        if not os.path.isdir(folders[0]):
+            raise UsageError(f"no such folder: {folders[0]}")
+
+    def work() -> dict[str, Any]:
+        scans = [scanned(folder, window, call.check) for folder in folders]
+        scan = RoutingScan(
+            sum(one.total_requests for one in scans),
+            [event for one in scans for event in one.overrides],
+            [skipped for one in scans for skipped in one.skipped],
+        )
+        found: dict[str, Any] = _wire({**routing_metrics(scan), "skipped": scan.skipped})
+        return found
+
+    return await desk.work(work)
+
+
 @answers("getStatus")
 async def get_status(server: Server, params: p.GetStatusParams, call: Call) -> Any:
+    """Everything a status bar shows."""
     await server.desk.settled(_FIRST_STATUS)
     return await server.board.status(params, call)
 
 
 @answers("subscribe")
 async def subscribe(server: Server, params: p.SubscribeParams, call: Call) -> Any:
+    """Be told of changes by `copilotUsage/statusChanged` and `copilotUsage/sessionEvent`."""
     await server.desk.settled(_FIRST_STATUS)
     return await server.board.subscribe(params, call)
 
 
 @answers("unsubscribe")
 async def unsubscribe(server: Server, params: p.UnsubscribeParams, call: Call) -> Any:
+    """Be told no more."""
     return {"removed": server.board.unsubscribe(params.subscription)}
 
 
-@answers("getPrices")
-async def get_prices(server: Server, params: p.GetPricesParams, call: Call) -> Any:
-    from session_usage import pricing, windows
-    from session_usage.explain import rate_wire
-
-    if params.on is not None:
-        windows.parse(params.on, 0)
-        if len(params.on) != 10:
-            raise UsageError(f"{params.on!r} is no day; write 2026-11-24")
-    rates = server.desk.prices().rates(params.model, params.on)
-    if not rates and params.model:
-        raise NotFound(f"no price for {params.model!r}")
-    plans = [
-        {
-            "name": plan.name,
-            "usdPerMonth": plan.usd_per_month,
-            "credits": plan.credits,
-            "pooled": plan.pooled,
-            "since": plan.since,
-            "until": plan.until,
-            "promo": plan.promo,
-        }
-        for plan in pricing.plans()
-    ]
-    return {"rates": [rate_wire(rate) for rate in rates], "plans": plans}
-
-
-@answers("pricingStatus")
-async def pricing_status(server: Server, params: p.NoParams, call: Call) -> Any:
-    return await server.desk.work(lambda: _pricing_status(server.desk))
-
-
-def _pricing_status(desk: Desk) -> dict[str, Any]:
-    from session_usage import refresh, tables
-
-    found = refresh.status(desk.places.prices())
-    if desk.user_file:
-        try:
-            tables.user_card(desk.user_file)
-        except FileNotFoundError:
-            found["error"] = found["error"] or f"{desk.user_file}: no such file"
-        except ValueError as error:
-            found["error"] = found["error"] or str(error)
-    return {
-        "table": found["table"],
-        "source": found["source"],
-        "checked": found["checked"],
-        "ageDays": found["age_days"],
-        "models": found["models"],
-        "refreshed": found["refreshed"],
-        "path": found["path"],
-        "shippedChecked": found["shipped_checked"],
-        "error": found["error"],
-        "userFile": desk.user_file,
-    }
-
-
-@answers("refreshPricing")
-async def refresh_pricing(server: Server, params: p.RefreshPricingParams, call: Call) -> Any:
-    from session_usage import refresh
-
-    desk = server.desk
-    url = params.url or refresh.URL
-    if url.startswith("http://") and not url.startswith(("http://127.0.0.1", "http://localhost")):
-        raise UsageError("the address must begin with https://")
-    await desk.work(lambda: refresh.download(desk.places.prices(), url))
-    server.indexer.sweep()  # estimates follow the new prices; billed amounts stay
-    return await desk.work(lambda: _pricing_status(desk))
-
-
-@answers("doctor")
-async def doctor(server: Server, params: p.DoctorParams, call: Call) -> Any:
-    desk = server.desk
-    await desk.settled(_FIRST_ANSWER)
-
-    def work(reader: Reader) -> dict[str, Any]:
-        kinds, counts, problems = reader.kinds(), reader.counts(), reader.problems()
-        rows = []
-        for provider in agents():
-            name, there = provider.agent, kinds.get(provider.agent, {})
-            drift = {q["message"] for q in problems if q["kind"] == "drift" and q["agent"] == name}
-            rows.append(
-                {
-                    "agent": name,
-                    "label": provider.label,
-                    "sessions": counts.get(name, 0),
-                    "sources": there,
-                    "off": [
-                        switch._asdict()
-                        for switch in provider.switches
-                        if counts.get(name) and not there.get(switch.kind)
-                    ],
-                    "drift": sorted(drift),
-                }
-            )
-        ledger = {
-            **reader.info(),
-            "version": store.VERSION,
-            "indexing": server.indexer.indexing,
-            "writer": server.indexer.writer,
-        }
-        others = [problem for problem in problems if problem["kind"] != "drift"]
-        return {"agents": rows, "problems": others, "ledger": ledger}
-
-    return await desk.ask(call, work)
-
-
-@answers("reindex")
-async def reindex(server: Server, params: p.ReindexParams, call: Call) -> Any:
-    from session_usage.rpc.server import LedgerBusy
-
-    if not await server.indexer.reindex(call.progress):
-        raise LedgerBusy("another process keeps the ledger; try again when it has ended")
-
-    def work(reader: Reader) -> dict[str, Any]:
-        totals = Folding(reader, server.desk.prices()).totals()
-        return {
-            "sessions": sum(reader.counts().values()),
-            "requests": totals.requests,
-            "problems": len(reader.problems()),
-        }
-
-    return await server.desk.ask(call, work)
-
-
-@answers("forget")
-async def forget(server: Server, params: p.ForgetParams, call: Call) -> Any:
-    desk = server.desk
-    if sum(value is not None for value in (params.session, params.project, params.before)) != 1:
-        raise UsageError("forget takes exactly one of session, project and before")
-    await desk.settled(_FIRST_ANSWER)
-    before_ms = None
-    if params.before is not None:
-        from session_usage import windows
-
-        before_ms = windows.parse(params.before, 0, desk.zone_name).start_ms
-        if before_ms is None or len(params.before) != 10:
-            raise UsageError(f"{params.before!r} is no day; write 2026-06-01")
-
-    def work(reader: Reader) -> care.Forgotten:
-        opened = store.writer(desk.path)
-        try:
-            if before_ms is not None:
-                return care.forget_before(opened.connection, before_ms)
-            if params.project is not None:
-                folder = os.path.normpath(local_path(params.project))
-                return care.forget_project(opened.connection, folder)
-            assert params.session is not None
-            ref = desk.find(reader, params.session, params.agent)
-            return care.forget(opened.connection, [ref])
-        finally:
-            opened.connection.close()
-
-    done = await desk.ask(call, work)
-    return {"sessions": done.sessions, "requests": done.requests}
-
-
-@answers("getSettings")
-async def get_settings(server: Server, params: p.NoParams, call: Call) -> Any:
-    desk = server.desk
-    return {
-        "settings": settings.wire(desk.settings),
-        "path": settings.path_of(desk.places),
-        "problems": desk.problems,
-    }
-
-
-async def execute(server: Server, command: str, params: p.ExecuteParams, call: Call) -> Any:
-    """The commands of ``workspace/executeCommand``; each also shows its message."""
-    await server.desk.settled(_FIRST_ANSWER)
-    if command.endswith(".doctor"):
-        found = await doctor(server, p.DoctorParams(), call)
-        message = _doctor_line(found)
-    else:
-        asked = p.GetStatusParams(
-            workspace=params.workspace, folders=params.folders, storage=params.storage,
-            session=params.session,
-        )  # fmt: skip
-        found = await server.board.compose(asked, call)
-        message = status.line(found)
-        if command.endswith(".analyzeCurrentSession"):
-            message = _session_text(found["session"])
-    server.show(message)
-    return {"message": message}
-
-
-def _doctor_line(found: dict[str, Any]) -> str:
-    parts = [f"{len(found['problems'])} problems"]
-    for row in found["agents"]:
-        parts += [f"{row['label']}: {switch['setting']} is off" for switch in row["off"]]
-        parts += row["drift"]
-    return "; ".join(parts)
-
-
-def _session_text(session: dict[str, Any] | None) -> str:
-    if session is None:
-        return "No session in this folder yet"
-    lines = [f"{status.named(session)}: {status.amount(session['totals'])}"]
-    lines += [
-        f"{row['model']}: {status.amount(row)}, {row['requests']} requests"
-        for row in session["models"]
-    ]
-    return "\n".join(lines)
+def _wire(value: Any) -> Any:
+    """JSON values with the names of the wire."""
+    if isinstance(value, dict):
+        return {camel(name): _wire(item) for name, item in value.items()}
+    return [_wire(item) for item in value] if isinstance(value, list) else value
 
 
 def _start(cursor: str | None) -> int:

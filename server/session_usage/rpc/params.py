@@ -30,10 +30,11 @@ def structure(value: Any, cls: type[_T]) -> _T:
 
 @functools.cache
 def _fields(cls: Any) -> dict[str, Any]:
-    return {_camel(field.name): field for field in attrs.fields(cls)}
+    return {camel(field.name): field for field in attrs.fields(cls)}
 
 
-def _camel(name: str) -> str:
+def camel(name: str) -> str:
+    """A name as it is on the wire: ``work_done_token`` is ``workDoneToken``."""
     head, *rest = name.split("_")
     return head + "".join(part.title() for part in rest)
 

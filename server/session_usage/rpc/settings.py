@@ -11,7 +11,7 @@ from session_usage.ledger.codec import loads
 from session_usage.places import Places
 from session_usage.protocol import Settings
 from session_usage.report import Zone
-from session_usage.rpc.params import InvalidParams, structure
+from session_usage.rpc.params import InvalidParams, camel, structure
 
 _SECTION = "copilotUsage"
 
@@ -72,9 +72,4 @@ def wire(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.title() for part in rest)
-
-
-_NAMES = {_camel(field.name): field.name for field in attrs.fields(Settings)}
+_NAMES = {camel(field.name): field.name for field in attrs.fields(Settings)}

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from session_usage import pricing
+from session_usage.errors import SessionNotFound
 from session_usage.events import Request
 from session_usage.ledger import codec
 from session_usage.ledger.folds import Filter, Folding
@@ -39,7 +40,7 @@ def compose(desk: Desk, reader: Reader, params: Any, call: Call, indexing: bool)
     return {
         "session": None if ref is None else _session(desk, reader, ref),
         "today": {
-            "day": desk.zone().hour(now_ms)[:10],
+            "day": (desk.zone().hour(now_ms) or "")[:10],
             "zone": desk.zone_name,
             "totals": today.wire(),
         },
@@ -66,10 +67,13 @@ def _current(desk: Desk, reader: Reader, params: Any) -> Ref | None:
     return reader.latest(folders, storage, desk.agents(None))
 
 
-def _session(desk: Desk, reader: Reader, ref: Ref) -> dict[str, Any]:
+def _session(desk: Desk, reader: Reader, ref: Ref) -> dict[str, Any] | None:
     session = reader.load(ref)
     report = session_report(session, desk.prices(), "compact")
-    row = codec.loads(reader.row(ref))
+    try:
+        row = codec.loads(reader.row(ref))
+    except SessionNotFound:  # forgotten while this was being put together
+        return None
     last = max(
         (r for r in session.requests if r.started_ms is not None),
         key=lambda request: request.started_ms or 0,

@@ -24,6 +24,7 @@ from session_usage.ledger.keeper import Keeper
 from session_usage.ledger.wishes import Wishes, wish
 from session_usage.places import Places, entries
 from session_usage.rpc.cards import load_prices
+from session_usage.rpc.events import Events, available, roots
 
 _HOT = 24
 """How many of the newest logs are looked at all the time."""
@@ -54,6 +55,7 @@ class Watcher:
         self.seen: dict[str, tuple[int, int]] = {}
         self.version = -1
         self.troubles: set[str] = set()
+        self.events: Events | None = None
 
     def run(self) -> None:
         """Until the process ends."""
@@ -79,7 +81,6 @@ class Watcher:
 
     def sweep(self) -> None:
         """Looks at everything."""
-        begun = time.monotonic()
         self.stopped = False
         self.keeper.sweep(self.interrupted, self.progress)
         if self.stopped:
@@ -87,8 +88,7 @@ class Watcher:
         self.notice()
         self.tell(idle=True)
         self.report_trouble()
-        took = time.monotonic() - begun
-        rest = min(max(_SWEEP_LEAST, took * _SWEEP_SHARE), _SWEEP_MOST)
+        rest = min(max(_SWEEP_LEAST, self.keeper.cost * _SWEEP_SHARE), _SWEEP_MOST)
         self.next_sweep = time.monotonic() + rest
         self.choose()
 
@@ -129,11 +129,28 @@ class Watcher:
                 path = os.path.dirname(path)
                 folders[path] = None
         wanted = [*paths, *databases, *list(folders)[:_FOLDERS], *birthplaces(self.places)]
+        self.listen()
         self.seen = {path: self.seen.get(path) or look_at(path) for path in wanted}
+
+    def listen(self) -> None:
+        """Asks the operating system to tell of changes, where it can be asked."""
+        if self.events is not None and self.events.broken:
+            self.events = None
+            return
+        if not available():
+            return
+        paths = self.keeper.connection.execute("SELECT path FROM sources WHERE gone = 0")
+        folders = roots(store.restored(path) for (path,) in paths)
+        if folders and (self.events is None or self.events.folders != folders):
+            if self.events is not None:
+                self.events.close()
+            self.events = Events(folders)
 
     def look(self) -> None:
         """Looks at the newest logs; a changed folder means that something new is in it."""
         changed = set(self.keeper.scanner.waiting)
+        if self.events is not None:
+            changed |= {path.removesuffix("-wal") for path in self.events.take()}
         for path, before in self.seen.items():
             now = look_at(path)
             if now != before:
@@ -141,7 +158,7 @@ class Watcher:
                 changed.add(path.removesuffix("-wal"))
         if not changed and not self.changed_by_others():
             return
-        if any(os.path.isdir(path) or path not in self.seen for path in changed):
+        if not self.keeper.scanner.knows(changed):
             self.next_sweep = min(self.next_sweep, time.monotonic())
         self.keeper.look(changed, self.interrupted)
         self.last_change = time.monotonic()

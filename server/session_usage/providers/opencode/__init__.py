@@ -28,11 +28,10 @@ Counting.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from session_usage import events, jsonl, sqlite
+from session_usage import events, jsonl, messages, sqlite
 from session_usage.events import (
     START,
     Cursor,
@@ -45,8 +44,9 @@ from session_usage.events import (
     Turn,
 )
 from session_usage.places import Places, entries, stamp, subfolders
+from session_usage.providers import Provider
 from session_usage.providers.opencode.database import Database
-from session_usage.providers.opencode.records import Broken, Mark, Message, Session
+from session_usage.providers.opencode.records import Broken, Mark, Message, lineage
 from session_usage.providers.opencode.tokens import Tokens, tokens_of, whole_output
 from session_usage.providers.opencode.tree import Tree, tree_stamp
 
@@ -65,10 +65,8 @@ _VENDORS = {
 }
 """Provider ids of the program where OpenTelemetry's ``gen_ai.provider.name`` differs."""
 
-_SUBAGENT_TITLE = re.compile(r"\(@(\S+) subagent\)\s*$")
 
-
-class OpenCode:
+class OpenCode(Provider):
     """The provider of OpenCode's sessions."""
 
     agent = AGENT
@@ -91,6 +89,12 @@ class OpenCode:
                         yield from _database(entry.path)
             for path in subfolders(places.join(folder, "storage", "message")):
                 yield Source(AGENT, "tree", path, os.path.basename(path), *tree_stamp(path))
+
+    def database_path(self, places: Places) -> str:
+        """The database that the program itself would open; empty if there is none."""
+        folder = places.join(places.configured("XDG_DATA_HOME", ".local", "share"), "opencode")
+        path = places.join(folder, places.env.get("OPENCODE_DB") or "opencode.db")
+        return path if os.path.isfile(path) else ""
 
     def at(self, path: str) -> Iterator[Source]:
         """A session's folder in a JSON tree."""
@@ -126,6 +130,14 @@ class OpenCode:
             text = error.strerror or type(error).__name__
             yield Problem(kind, source.path, None, text, AGENT, source.session)
             yield at
+
+    def messages(
+        self, sources: Sequence[Source], session: str
+    ) -> Iterator[messages.Message | Problem]:
+        """What was said in a session, by its sources; see ``Provider``."""
+        from session_usage.providers.opencode.messages import read_messages
+
+        return read_messages(sources, session)
 
 
 def _database(path: str) -> Iterator[Source]:
@@ -205,15 +217,7 @@ class _Reading:
 
     def lineage(self, session: str) -> tuple[str, tuple[str, ...]]:
         """The session at the root, and the names of the sub-agents from there down."""
-        names: list[str] = []
-        passed = {session}
-        found = self.sessions.get(session)
-        while found is not None and found.parent and found.parent not in passed:
-            names.append(_agent_name(found))
-            session = found.parent
-            passed.add(session)
-            found = self.sessions.get(session)
-        return session, tuple(reversed(names))
+        return lineage(self.sessions, session)
 
     def is_copy(self, message: Message) -> bool:
         """Is it older than its session? Then a fork brought it there."""
@@ -391,12 +395,6 @@ class _Reading:
                 updated_ms=session.updated,
                 origin=session.origin or self.origins.get(name),
             )
-
-
-def _agent_name(session: Session) -> str:
-    """A sub-agent's name: a column since 1.15, before that it stands in the title."""
-    titled = _SUBAGENT_TITLE.search(session.title or "")
-    return session.agent or (titled[1] if titled else "subagent")
 
 
 def _same(one: Message, copy: Message) -> bool:

@@ -200,6 +200,16 @@ class Database:
         where = f"message_id = ? AND {_STEPS} ORDER BY id"
         return [part.data for part in self._parts(where, (message.id,))]
 
+    def parts(self, message: Message) -> Iterator[Part]:
+        """All parts of one message, in order; those of 2.x lie in the message itself."""
+        if message.table == "message":
+            yield from self._parts("message_id = ? ORDER BY id", (message.id,))
+            return
+        content = message.data.get("content")
+        for value in content if type(content) is list else ():
+            data = jsonl.mapping(value)
+            yield Part(message.id, message.session, message.offset, self.path, data)
+
     def tools(self, only: Collection[str]) -> Iterator[Part]:
         """Uses of tools in the messages being read."""
         among, values = self._among(only)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from session_usage import jsonl
+
+_SUBAGENT_TITLE = re.compile(r"\(@(\S+) subagent\)\s*$")
 
 
 class Session(NamedTuple):
@@ -78,3 +81,22 @@ def parsed(value: Any) -> tuple[dict[str, Any], str | None]:
         value = value.encode("utf-8", "replace")
     found, wrong = jsonl.parse(value if type(value) is bytes else b"")
     return jsonl.mapping(found), wrong
+
+
+def lineage(sessions: dict[str, Session], session: str) -> tuple[str, tuple[str, ...]]:
+    """The session at the root, and the names of the sub-agents from there down."""
+    names: list[str] = []
+    passed = {session}
+    found = sessions.get(session)
+    while found is not None and found.parent and found.parent not in passed:
+        names.append(_agent_name(found))
+        session = found.parent
+        passed.add(session)
+        found = sessions.get(session)
+    return session, tuple(reversed(names))
+
+
+def _agent_name(session: Session) -> str:
+    """A sub-agent's name: a column since 1.15, before that it stands in the title."""
+    titled = _SUBAGENT_TITLE.search(session.title or "")
+    return session.agent or (titled[1] if titled else "subagent")

@@ -120,6 +120,10 @@ class Tree:
         """The parts that begin and end the steps of one message, in order."""
         return [part.data for part in self._parts(message.id)]
 
+    def parts(self, message: Message) -> Iterator[Part]:
+        """All parts of one message, in order."""
+        return self._parts(message.id)
+
     def tools(self, _: Collection[str]) -> Iterator[Part]:
         """Uses of tools in the session."""
         for entry in entries(self.path):

@@ -1,0 +1,72 @@
+"""Which lines of a transcript can matter, told without parsing them."""
+
+from __future__ import annotations
+
+import re
+
+_SILENT = (
+    rb"attachment|api-request|api-request-shape|api-request-blob|queue-operation|mode|"
+    rb"permission-mode|tools-used|atis-latch|last-prompt|fork-context-ref|agent-name|"
+    rb"worktree-state|pr-link|tag"
+)
+_DULL = _SILENT + rb"|progress|file-history-snapshot"
+_TITLES = rb"ai-title|custom-title|summary"
+_is_silent = re.compile(rb'"type": ?"(?:' + _TITLES + rb"|cost-state|" + _SILENT + rb')"').match
+_is_dull = re.compile(rb'"type": ?"(?:' + _DULL + rb')"').match
+_is_dull_for_totals = re.compile(
+    rb'"type": ?"(?:user|tool_result|' + _TITLES + rb"|" + _DULL + rb')"'
+).match
+TYPE_WITHIN = 2048
+"""How far into a line its first type is looked for: what comes before is ids and paths."""
+
+
+def skip(line: bytes, begin: int, end: int) -> bool:
+    """Can this line not matter? Its first ``"type"`` tells, wherever the record's own stands:
+    in an assistant's line that is its own, its message's or its first block's."""
+    at = line.find(b'"type"', begin, min(end, begin + TYPE_WITHIN))
+    if at < 0:
+        return end - begin < TYPE_WITHIN and line[begin:end].isspace()
+    return _is_dull(line, at) is not None or line.find(b'"attachment":', begin, at) >= 0
+
+
+def skip_for_totals(line: bytes, begin: int, end: int) -> bool:
+    """The same where prompts, tool results and titles do not matter either."""
+    at = line.find(b'"type"', begin, min(end, begin + TYPE_WITHIN))
+    if at < 0:
+        return end - begin < TYPE_WITHIN and line[begin:end].isspace()
+    return _is_dull_for_totals(line, at) is not None or line.find(b'"attachment":', begin, at) >= 0
+
+
+def skip_silent(line: bytes, begin: int, end: int) -> bool:
+    """Does this line hold nothing that anybody said or did?"""
+    at = line.find(b'"type"', begin, min(end, begin + TYPE_WITHIN))
+    if at < 0:
+        return end - begin < TYPE_WITHIN and line[begin:end].isspace()
+    return _is_silent(line, at) is not None or line.find(b'"attachment":', begin, at) >= 0
+
+
+_USAGE = b'"usage":{'
+_END = b'"stop_reason":'
+_END_WITHIN = 128
+"""How far before its usage the end of a message stands."""
+_DIGITS = b"0123456789"
+
+
+def written_output(line: bytearray, output: int) -> bytes:
+    """A message's usage as it is written, up to its output; empty where it is not found."""
+    at = line.rfind(_USAGE)
+    written = b'"output_tokens":%d' % output
+    end = line.find(written, at) if at >= 0 else -1
+    return bytes(line[at : end + len(written)]) if end >= 0 else b""
+
+
+def repeats(line: bytearray, begin: int, stop: int, written: bytes) -> bytes | None:
+    """If a message's line has the usage that was ``written`` before: the first byte of its end,
+    ``n`` for the null of one that goes on. None for every other line."""
+    at = line.rfind(_USAGE, begin, stop)
+    if at < 0 or not line.startswith(written, at) or line[at + len(written)] in _DIGITS:
+        return None
+    end = line.rfind(_END, max(begin, at - _END_WITHIN), at)
+    if end < 0 or line.find(b'"isAbortedMidStream"', begin, stop) >= 0:
+        return None
+    return bytes(line[end + len(_END) : end + len(_END) + 1])

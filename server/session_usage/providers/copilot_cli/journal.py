@@ -1,0 +1,116 @@
+"""One pass over ``events.jsonl``, parsing only the lines that can matter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from session_usage.drift import drift
+from session_usage.events import Cursor, Event, Source
+from session_usage.jsonl import Scan, mapping, parse, text, whole
+from session_usage.kinds import types
+from session_usage.providers.copilot_cli.records import READERS, message
+from session_usage.providers.copilot_cli.state import State, problem, unreadable
+from session_usage.providers.copilot_cli.totals import checkpoint_glance
+
+_PLAIN_HEAD = b'{"type":"'
+_USAGE_TYPES = (
+    "session.",
+    "assistant.message",
+    "model.model_call_success",
+    "subagent.started",
+)
+_FULL_TYPES = (*_USAGE_TYPES, "user.message", "tool.execution_", "skill.invoked")
+_USAGE_HEADS = tuple(_PLAIN_HEAD + name.encode() for name in _USAGE_TYPES)
+_FULL_HEADS = tuple(_PLAIN_HEAD + name.encode() for name in _FULL_TYPES)
+_USAGE_NEEDLES = (*(b'"' + name.encode() for name in _USAGE_TYPES), b'"toolUsage"')
+_FULL_NEEDLES = tuple(b'"' + name.encode() for name in _FULL_TYPES)
+_MESSAGE_HEAD = b'{"type":"assistant.message"'
+_TOOL_USAGE = (b'"toolUsage":{',)
+_HEAD_TYPE = re.compile(rb'\{\s*"type":\s*"([A-Za-z_.]+)"')
+_TOTAL = re.compile(rb'"totalNanoAiu":\s*([0-9.eE+-]+)')
+_STAMP = re.compile(rb'"timestamp":\s*"([^"]{20,30})"')
+_BIG = 1 << 14
+
+
+def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
+    """The events of a journal from the cursor on, and last the cursor."""
+    state = State(source, at)
+    scan = Scan(
+        source.path,
+        _FULL_NEEDLES if full else _USAGE_NEEDLES,
+        at.offset,
+        plain=_PLAIN_HEAD,
+        heads=_FULL_HEADS if full else _USAGE_HEADS,
+        anywhere=() if full else _TOOL_USAGE,
+    )
+    before_tail: tuple[Any, ...] | None = None
+    try:
+        for offset, buffer, begin, stop, complete in scan.spans():
+            if not complete:
+                before_tail = state.saved()
+            if buffer.startswith(_MESSAGE_HEAD, begin):
+                # read only if no total covers this run: most of a journal is messages
+                state.messages.append((offset, stop - begin))
+                at_tokens = buffer.find(_OUTPUT, begin, stop)
+                if at_tokens >= 0:
+                    state.output += _digits(buffer, at_tokens + len(_OUTPUT))
+                continue
+            line = buffer[begin:stop]
+            head = _HEAD_TYPE.match(line)
+            kind = head[1] if head else None
+            if kind == b"session.usage_checkpoint" and len(line) > _BIG:
+                yield from checkpoint_glance(source, state, offset, line)
+                continue
+            event, wrong = parse(line, b'"data":')
+            if wrong:
+                yield problem(source, state, "malformed", offset, f"a line is {wrong}")
+            if not event:
+                continue
+            name = text(event.get("type"))
+            if name in _ENDS_RUN:
+                if name != "session.shutdown" or not _has_totals(event):
+                    yield from _unread_messages(source, state)
+                state.messages = []
+            data = mapping(event.get("data"))
+            if name == "assistant.message":  # with its keys in another order
+                state.output += whole(data.get("outputTokens")) or 0
+            read = READERS.get(name)
+            if read:
+                yield from read(source, state, offset, event, data)
+        yield from _unread_messages(source, state)
+        if full:
+            yield from drift(source, at.offset, "Copilot CLI", types())
+    except OSError as error:
+        yield unreadable(source, error)
+    yield Cursor(scan.offset, before_tail or state.saved())
+
+
+_ENDS_RUN = frozenset({"session.start", "session.resume", "session.shutdown"})
+_OUTPUT = b'"outputTokens":'
+_NUMBER = re.compile(rb"\d{1,15}")
+
+
+def _digits(buffer: bytearray, begin: int) -> int:
+    match = _NUMBER.match(buffer, begin)
+    return int(match[0]) if match else 0
+
+
+def _has_totals(event: dict[str, Any]) -> bool:
+    return bool(mapping(mapping(event.get("data")).get("modelMetrics")))
+
+
+def _unread_messages(source: Source, state: State) -> Iterator[Event]:
+    """The messages of a run that no total covers: proof of its calls, if nothing else is."""
+    if not state.messages:
+        return
+    with open(source.path, "rb") as file:
+        for offset, length in state.messages:
+            file.seek(offset)
+            line = file.read(length)
+            event, wrong = parse(line, b'"data":')
+            if wrong:
+                yield problem(source, state, "malformed", offset, f"a line is {wrong}")
+            if event:
+                yield from message(source, state, offset, event, mapping(event.get("data")))
