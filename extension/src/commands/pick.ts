@@ -29,6 +29,8 @@ export async function pickSession(
     placeHolder: t("Search by title, agent, workspace or cost"),
     matchOnDescription: true,
     matchOnDetail: true,
+    // the second of two: the page behind may still be getting the focus back from the first
+    ignoreFocusOut: except !== undefined,
   });
   return picked && { agent: picked.row.agent, id: picked.row.id };
 }
