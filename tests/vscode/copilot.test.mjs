@@ -75,7 +75,10 @@ async function until(page, what, happened) {
 async function chat(window, models) {
   const { page } = window;
   await window.status(/cr/);
-  const model = page.locator(".interactive-input-part").getByText(MODEL).first();
+  const model = page
+    .locator(".interactive-input-part")
+    .getByText(MODEL)
+    .first();
   for (let tries = 1; ; tries++) {
     // Copilot Chat is switched off in a new profile, and the list of extensions may not be ready
     await window.command("Extensions: Enable All Extensions");

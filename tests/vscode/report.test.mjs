@@ -87,16 +87,19 @@ test("the timeline opens by mouse and by keyboard down to requests", async () =>
     .getByRole("row", { name: /Request 1\b/ })
     .first()
     .waitFor();
-  assert.equal(await row.getAttribute("aria-expanded"), "true");
+  await report
+    .locator('tr[aria-expanded="true"]', {
+      hasText: "Read the webhook handler",
+    })
+    .waitFor();
   await window.page.keyboard.press("ArrowDown");
   await window.page.keyboard.press("ArrowLeft");
   await window.page.keyboard.press("ArrowLeft");
-  assert.equal(
-    await report
-      .getByRole("row", { name: /Read the webhook handler/ })
-      .getAttribute("aria-expanded"),
-    "false",
-  );
+  await report
+    .locator('tr[aria-expanded="false"]', {
+      hasText: "Read the webhook handler",
+    })
+    .waitFor();
   await report.getByRole("button", { name: "Expand all" }).click();
   await report
     .getByRole("row", { name: /20:00 pause/ })

@@ -4,7 +4,7 @@ import { h } from "./dom";
 /** Rows beyond the edge that are drawn all the same, for quick scrolling and for Tab. */
 const MARGIN = 20;
 /** Shorter tables are drawn whole. */
-const WHOLE = 500;
+const WHOLE = 200;
 
 export interface Rows {
   body: HTMLTableSectionElement;

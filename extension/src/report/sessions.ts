@@ -35,11 +35,18 @@ function everything(): { rows: SessionRow[]; total: number; done: boolean; error
   }
 }
 
+const haystacks = new WeakMap<SessionRow, string>();
+
+/** What a session is found by. */
 function haystack(row: SessionRow): string {
-  return [row.title, row.id, row.workspace, row.branch, agentName(row.agent), ...row.models]
+  const known = haystacks.get(row);
+  if (known !== undefined) return known;
+  const text = [row.title, row.id, row.workspace, row.branch, agentName(row.agent), ...row.models]
     .filter(Boolean)
     .join(" ")
     .toLowerCase();
+  haystacks.set(row, text);
+  return text;
 }
 
 function fits(row: SessionRow, words: readonly string[]): boolean {
