@@ -58,10 +58,14 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
-try:
-    from orjson import loads as _loads
-except ImportError:  # the bundled server runs without compiled packages
-    _loads = _plain_loads  # type: ignore[assignment]
+def _loads(data: bytes | bytearray) -> Any:
+    """The first call puts the parser in this place: importing it takes a tenth of a command."""
+    try:
+        from orjson import loads
+    except ImportError:  # the bundled server has no compiled packages
+        loads = _plain_loads  # type: ignore[assignment]
+    globals()["_loads"] = loads
+    return loads(data)
 
 
 class Line:
