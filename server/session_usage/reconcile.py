@@ -285,7 +285,7 @@ def _merge_sources(strong: dict[str, Request]) -> list[Request]:
         link = _link(request)
         at = links.get(link) if link else None
         if at is not None and result[at].source != request.source:
-            result[at] = better_of_rank(result[at], request)
+            result[at] = _filled(result[at], request)  # of the better source: only gaps are filled
             continue
         if request.source in _BY_FIGURES and result:
             loose.append(request)
@@ -294,11 +294,6 @@ def _merge_sources(strong: dict[str, Request]) -> list[Request]:
             links[link] = len(result)
         result.append(request)
     return _match_figures(result, loose, links)
-
-
-def better_of_rank(kept: Request, other: Request) -> Request:
-    """``kept`` comes from the better source: only its gaps are filled."""
-    return _filled(kept, other)
 
 
 def _source_rank(request: Request) -> int:

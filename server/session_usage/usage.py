@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from session_usage.events import BASES, BILLED, COPILOT, UNKNOWN, Counter, Request
+from session_usage.money import usd
 
 _STRENGTH = {basis: strength for strength, basis in enumerate(BASES)}
 
@@ -161,7 +162,7 @@ class Tally:
             "copilotNanoAiu": self._part(self.copilot_nano_aiu, self.copilot_seen),
             "unattributedNanoAiu": self._part(self.unattributed_nano_aiu, self.unattributed_seen),
             "basis": self.basis,
-            "usd": None if self.nano_aiu is None else self.nano_aiu / 100_000_000_000,
+            "usd": usd(self.nano_aiu),
         }
 
 

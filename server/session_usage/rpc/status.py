@@ -11,7 +11,7 @@ from session_usage.events import Request
 from session_usage.ledger import codec
 from session_usage.ledger.folds import Filter, Folding
 from session_usage.ledger.query import Reader, Ref
-from session_usage.money import NANO_PER_CREDIT
+from session_usage.money import NANO_PER_CREDIT, NANO_PER_USD
 from session_usage.providers import agents
 from session_usage.report import iso, session_report
 from session_usage.rpc.desk import Call, Desk
@@ -185,7 +185,7 @@ def amount(totals: dict[str, Any]) -> str:
     shown = f"{credits:,.2f}" if credits >= 1 or not nano else f"{credits:.3f}"
     if 0 < credits < 0.0005:
         shown = "<0.001"
-    dollars = nano / 100_000_000_000
+    dollars = nano / NANO_PER_USD
     shown_usd = f"${dollars:,.2f}" if dollars >= 1 else f"${dollars:.4f}"
     if 0 < dollars < 0.00005:
         shown_usd = "<$0.0001"
