@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _write_anything()
     try:
         try:
-            return _run(parser().parse_args(argv))
+            words = sys.argv[1:] if argv is None else argv
+            return _run(parser(words).parse_args(words))
         finally:
             sys.stdout.flush()
     except BrokenPipeError:

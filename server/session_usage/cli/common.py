@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from session_usage.errors import UsageError
@@ -108,15 +109,21 @@ def console(stream: Any) -> Any:
 
 def write_json(value: Any) -> None:
     """One JSON value, indented, to stdout."""
-    try:
-        from orjson import OPT_INDENT_2, dumps
+    text = ""
+    if "orjson" in sys.modules:  # to import it takes longer than a short answer
+        import orjson
 
-        text = dumps(value, option=OPT_INDENT_2).decode()
-    except (ImportError, TypeError):
-        # not installed; or a file's name that is no text, an amount of more than 64 bits
+        # a file's name that is no text, an amount of more than 64 bits
+        with suppress(TypeError):
+            text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    if not text:
         import json
 
-        text = json.dumps(value, indent=2)
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            text = json.dumps(value, indent=2)
     sys.stdout.write(text + "\n")
 
 

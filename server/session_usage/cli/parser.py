@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from session_usage import __version__
@@ -14,99 +15,149 @@ estimated = something assumed (~); unknown = not in the logs (—). 1 credit = 0
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line; global options are taken before and after the command."""
+def parser(words: Iterable[str] | None = None) -> argparse.ArgumentParser:
+    """The whole command line; global options are taken before and after the command.
+
+    With ``words``, those of a command line, only commands among them get their options: to
+    make all of them takes longer than many an answer.
+    """
     top = _Parser(
         prog="session-usage",
         description="What AI coding agents' sessions cost, exactly, from their local logs.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"session-usage {__version__}")
     _add_common(top, suppress=False)
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, run: str, text: str) -> argparse.ArgumentParser:
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", prog=top.prog)
+    for name, (run, text, add_own) in _COMMANDS.items():
         made = commands.add_parser(name, help=text, description=text)
-        _add_common(made, suppress=True)
-        made.set_defaults(run=run)
-        return made
+        if words is None or name in words:
+            _add_common(made, suppress=True)
+            add_own(made)
+            made.set_defaults(run=run)
+    return top
 
-    latest = command("latest", "sessions.latest", "the newest session")
-    latest.add_argument("--workspace", help="only sessions of folders with this in their path")
-    show = command("show", "sessions.show", "one session, by id or by path of its log")
-    show.add_argument("session", metavar="ID|PATH")
-    for made in (latest, show):
-        made.add_argument(
-            "--detail",
-            default="compact",
-            metavar="LEVEL",
-            help="minimal, compact (default) or full",
-        )  # fmt: skip
-    find = command("find", "sessions.listing", "sessions by title")
-    find.add_argument("text", metavar="TITLE", help="part of the title, in any case")
-    listing = command("list", "sessions.listing", "sessions, the newest first")
-    listing.add_argument("--text", help="part of the title or id")
-    for made in (find, listing):
-        made.add_argument("--regex", metavar="PATTERN", help="regular expression for title or id")
-        made.add_argument("--workspace", help="only folders with this in their path")
-        made.add_argument("--limit", type=_count, default=50, help="how many (default 50)")
-        made.add_argument("--cursor", help="go on after the page that gave this cursor")
-        _add_window(made)
-    batch = command("batch", "sessions.batch", "the newest sessions with what each cost")
-    batch.add_argument("number", metavar="N", type=_count)
-    batch.add_argument("--workspace", help="only folders with this in their path")
-    _add_window(batch)
-    report = command(
-        "report", "reports.report", "totals over all sessions, broken down as you like"
-    )
-    report.add_argument("--by", help="comma-separated: model, agent, provider, session, day, …")
-    _add_window(report)
-    explain = command(
-        "explain", "sessions.explain", "why a figure is what it is, down to the log line"
-    )
-    explain.add_argument("session", metavar="ID|PATH")
-    explain.add_argument(
+
+def _no_options(to: argparse.ArgumentParser) -> None:
+    """A command without options of its own."""
+
+
+def _latest(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--workspace", help="only sessions of folders with this in their path")
+    _add_detail(to)
+
+
+def _show(to: argparse.ArgumentParser) -> None:
+    to.add_argument("session", metavar="ID|PATH")
+    _add_detail(to)
+
+
+def _find(to: argparse.ArgumentParser) -> None:
+    to.add_argument("text", metavar="TITLE", help="part of the title, in any case")
+    _add_choice(to)
+
+
+def _list(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--text", help="part of the title or id")
+    _add_choice(to)
+
+
+def _batch(to: argparse.ArgumentParser) -> None:
+    to.add_argument("number", metavar="N", type=_count)
+    to.add_argument("--workspace", help="only folders with this in their path")
+    _add_window(to)
+
+
+def _report(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--by", help="comma-separated: model, agent, provider, session, day, …")
+    _add_window(to)
+
+
+def _explain(to: argparse.ArgumentParser) -> None:
+    to.add_argument("session", metavar="ID|PATH")
+    to.add_argument(
         "figure", nargs="?", default="total",
         help="total (default), model=…, subagent=…, skill=…, turn=… or request=…",
     )  # fmt: skip
-    replay = command("replay", "sessions.replay", "a session as a readable transcript")
-    replay.add_argument("session", metavar="ID|PATH")
-    usage = command("usage", "reports.usage", "outcomes, tokens and costs by provider and model")
-    usage.add_argument("--window", metavar="W", help="sessions that started in it, e.g. 7d")
-    routing = command(
-        "routing", "reports.routing", "how often agents' choice of model was overruled"
-    )
-    routing.add_argument("folder", nargs="?", metavar="DIR", help="a folder of plain agent logs")
-    routing.add_argument("--window", metavar="W", help="sessions that started in it, e.g. 7d")
-    prices = command("prices", "upkeep.prices", "the price table in use")
-    prices.add_argument(
+
+
+def _replay(to: argparse.ArgumentParser) -> None:
+    to.add_argument("session", metavar="ID|PATH")
+
+
+def _usage(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--window", metavar="W", help="sessions that started in it, e.g. 7d")
+
+
+def _routing(to: argparse.ArgumentParser) -> None:
+    to.add_argument("folder", nargs="?", metavar="DIR", help="a folder of plain agent logs")
+    to.add_argument("--window", metavar="W", help="sessions that started in it, e.g. 7d")
+
+
+def _prices(to: argparse.ArgumentParser) -> None:
+    to.add_argument(
         "model", nargs="?",
         help="only this model; or status: which table is in use; or refresh: download a newer one",
     )  # fmt: skip
-    prices.add_argument("--url", help="where refresh finds the table (default: GitHub's docs)")
-    prices.add_argument("--on", metavar="DAY", help="rates in force on that day")
-    command(
-        "doctor", "upkeep.doctor", "which logs exist, what is switched off, what cannot be read"
-    )
-    command("demo", "reports.demo", "a report of the bundled sample sessions")
-    serve = command("serve", "upkeep.serve", "answer an editor: JSON-RPC on stdin and stdout")
-    serve.add_argument("--stdio", action="store_true", help=argparse.SUPPRESS)
-    serve.add_argument("--clientProcessId", metavar="N", help=argparse.SUPPRESS)
-    serve.add_argument("--tcp", type=int, metavar="PORT", help="wait for one client there")
-    serve.add_argument("--websocket", type=int, metavar="PORT", help="the same over WebSocket")
-    serve.add_argument(
+    to.add_argument("--url", help="where refresh finds the table (default: GitHub's docs)")
+    to.add_argument("--on", metavar="DAY", help="rates in force on that day")
+
+
+def _serve(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--stdio", action="store_true", help=argparse.SUPPRESS)
+    to.add_argument("--clientProcessId", metavar="N", help=argparse.SUPPRESS)
+    to.add_argument("--tcp", type=int, metavar="PORT", help="wait for one client there")
+    to.add_argument("--websocket", type=int, metavar="PORT", help="the same over WebSocket")
+    to.add_argument(
         "--host", default="127.0.0.1", help="address to listen at; other than this machine's "
         "own only with --token",
     )  # fmt: skip
-    serve.add_argument("--token", help="a word that clients must send in initializationOptions")
-    completion = command("completion", "upkeep.completion", "print a completion script for a shell")
-    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
-    return top
+    to.add_argument("--token", help="a word that clients must send in initializationOptions")
+
+
+def _completion(to: argparse.ArgumentParser) -> None:
+    to.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+
+
+_COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
+    "latest": ("sessions.latest", "the newest session", _latest),
+    "show": ("sessions.show", "one session, by id or by path of its log", _show),
+    "find": ("sessions.listing", "sessions by title", _find),
+    "list": ("sessions.listing", "sessions, the newest first", _list),
+    "batch": ("sessions.batch", "the newest sessions with what each cost", _batch),
+    "report": ("reports.report", "totals over all sessions, broken down as you like", _report),
+    "explain": ("sessions.explain", "why a figure is what it is, down to the log line", _explain),
+    "replay": ("sessions.replay", "a session as a readable transcript", _replay),
+    "usage": ("reports.usage", "outcomes, tokens and costs by provider and model", _usage),
+    "routing": ("reports.routing", "how often agents' choice of model was overruled", _routing),
+    "prices": ("upkeep.prices", "the price table in use", _prices),
+    "doctor": (
+        "upkeep.doctor", "which logs exist, what is switched off, what cannot be read", _no_options,
+    ),
+    "demo": ("reports.demo", "a report of the bundled sample sessions", _no_options),
+    "serve": ("upkeep.serve", "answer an editor: JSON-RPC on stdin and stdout", _serve),
+    "completion": ("upkeep.completion", "print a completion script for a shell", _completion),
+}  # fmt: skip
+"""By name: the function that runs it, as ``module.name``; what it does; its own options."""
 
 
 class _Parser(argparse.ArgumentParser):
     """Errors are one line that says where to look, not the whole usage."""
+
+    def __init__(self, **options: Any) -> None:
+        # argparse asks for a formatter with every argument, and that for the terminal's width
+        self.columns = 80
+        super().__init__(**options, formatter_class=self._formatter)
+
+    def _formatter(self, prog: str) -> argparse.HelpFormatter:
+        return argparse.RawDescriptionHelpFormatter(prog, width=self.columns - 2)
+
+    def format_help(self) -> str:
+        """The help, as wide as the terminal."""
+        import shutil
+
+        self.columns = shutil.get_terminal_size().columns
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"session-usage: {message}; see `{self.prog} --help`\n")
@@ -150,6 +201,20 @@ def _add_common(to: argparse.ArgumentParser, suppress: bool) -> None:
         "--no-ledger", action="store_true", default=default(False),
         help="answer from the logs alone",
     )  # fmt: skip
+
+
+def _add_detail(to: argparse.ArgumentParser) -> None:
+    to.add_argument(
+        "--detail", default="compact", metavar="LEVEL", help="minimal, compact (default) or full"
+    )
+
+
+def _add_choice(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--regex", metavar="PATTERN", help="regular expression for title or id")
+    to.add_argument("--workspace", help="only folders with this in their path")
+    to.add_argument("--limit", type=_count, default=50, help="how many (default 50)")
+    to.add_argument("--cursor", help="go on after the page that gave this cursor")
+    _add_window(to)
 
 
 def _add_window(to: argparse.ArgumentParser) -> None:
