@@ -1,10 +1,13 @@
 /** A real VS Code in a browser: code-server with the packed extension, and windows on it. */
+import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import fs from "node:fs";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
+import { after } from "node:test";
 import { chromium } from "playwright-core";
+import { asked, listen } from "./names.mjs";
 
 export const repository = path.resolve(import.meta.dirname, "../..");
 const cache =
@@ -57,13 +60,31 @@ async function listening(port) {
   throw new Error("code-server does not listen");
 }
 
-/** One code-server with a home of its own, and a browser whose every request is recorded. */
-export class Host {
-  /** Hosts that were asked for something and are not this machine. */
-  strangers = new Set();
+/** Domains that may be asked for: VS Code's gallery of extensions, and what `start` is told. */
+const strangers = new Set(["open-vsx.org"]);
 
-  static async start({ settings = {}, env = {}, prepare = () => {} } = {}) {
+after(() => {
+  const known = (name) =>
+    [...strangers].some((domain) => `.${name}`.endsWith(`.${domain}`));
+  assert.deepEqual(
+    [...asked].filter((name) => !known(name)),
+    [],
+    "nothing but this machine is asked, by no process",
+  );
+});
+
+/** One code-server with a home of its own, and a browser. */
+export class Host {
+  static async start({
+    settings = {},
+    env = {},
+    options = [],
+    asks = [],
+    prepare = () => {},
+  } = {}) {
     const host = new Host();
+    for (const domain of asks) strangers.add(domain);
+    await listen();
     host.state = fs.mkdtempSync(path.join(os.tmpdir(), "session-usage-e2e-"));
     host.home = path.join(host.state, "home");
     host.data = path.join(host.state, "data");
@@ -116,6 +137,7 @@ export class Host {
         "--disable-telemetry",
         "--disable-update-check",
         "--disable-getting-started-override",
+        ...options,
       ],
       { env: host.env, stdio: ["ignore", log, log], detached: true },
     );
@@ -138,6 +160,8 @@ export class Host {
           "--disable-background-networking",
           "--disable-component-update",
           "--disable-sync",
+          // the browser's own updates; what its pages ask for is recorded in `open`
+          "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         ],
       },
     );
@@ -151,10 +175,10 @@ export class Host {
     if (size) await page.setViewportSize(size);
     page.on("request", (request) => {
       const { protocol, hostname } = new URL(request.url());
+      // the pages of web views have such addresses, and a worker of VS Code's own answers for them
       const local =
         hostname === "127.0.0.1" || /\.vscode-cdn\.net$/.test(hostname);
-      if (/^(https?|wss?):$/.test(protocol) && !local)
-        this.strangers.add(hostname);
+      if (/^(https?|wss?):$/.test(protocol) && !local) asked.add(hostname);
     });
     const query = folder ? `folder=${encodeURIComponent(folder)}` : "ew=true";
     await page.goto(`http://127.0.0.1:${this.port}/?${query}`, {
@@ -239,13 +263,14 @@ export class Window {
 
   /** The hover of the status bar item, as text. */
   async hover() {
-    await this.item.hover();
-    const hover = this.page
+    const hovers = this.page
       .locator(".monaco-hover:visible")
-      .filter({ hasText: /\S/ })
-      .last();
-    await hover.waitFor({ timeout: 10_000 });
-    return hover;
+      .filter({ hasText: /\S/ });
+    await this.leave();
+    await hovers.last().waitFor({ state: "detached" });
+    await this.item.hover();
+    await hovers.last().waitFor({ timeout: 10_000 });
+    return hovers.last();
   }
 
   async leave() {
@@ -291,6 +316,28 @@ export class Window {
       .first();
     await row.waitFor({ state: "visible", timeout: 15_000 });
     await row.click();
+  }
+
+  /** Exports the current session into the open folder; returns the file's name. */
+  async exportAs(format) {
+    await this.command("Copilot Usage: Export…");
+    await this.pick(format);
+    await this.page
+      .locator(".quick-input-widget .quick-input-box input")
+      .waitFor();
+    await this.page
+      .locator(".quick-input-action, .quick-input-action .monaco-button", {
+        hasText: /OK|Save/,
+      })
+      .first()
+      .click();
+    const told = this.page.locator(".notification-list-item", {
+      hasText: new RegExp(`Exported to .*\\.${format.toLowerCase()}`),
+    });
+    await told.waitFor();
+    const name = /session-\w+\.\w+/.exec(await told.innerText())[0];
+    await this.command("Notifications: Clear All Notifications");
+    return name;
   }
 
   async theme(name) {

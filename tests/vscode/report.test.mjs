@@ -395,29 +395,11 @@ test("Copy Session Summary", async () => {
 
 test("Export… as JSON, CSV and HTML, read back", async () => {
   const folder = host.folder("ledger-api");
-  for (const [format, name] of [
-    ["JSON", "json"],
-    ["CSV", "csv"],
-    ["HTML", "html"],
-  ]) {
-    await window.command("Copilot Usage: Export…");
-    await window.pick(format);
-    await window.page
-      .locator(".quick-input-widget .quick-input-box input")
-      .waitFor();
-    await window.page
-      .locator(".quick-input-action, .quick-input-action .monaco-button", {
-        hasText: /OK|Save/,
-      })
-      .first()
-      .click();
-    await window.page
-      .locator(".notification-list-item", {
-        hasText: `session-fbb0fa65.${name}`,
-      })
-      .waitFor();
-    await window.command("Notifications: Clear All Notifications");
-  }
+  for (const format of ["JSON", "CSV", "HTML"])
+    assert.equal(
+      await window.exportAs(format),
+      `session-fbb0fa65.${format.toLowerCase()}`,
+    );
   const read = (name) =>
     fs.readFileSync(path.join(folder, `session-fbb0fa65.${name}`), "utf8");
   const json = JSON.parse(read("json"));
