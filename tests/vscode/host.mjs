@@ -168,11 +168,9 @@ export class Host {
     return this.context;
   }
 
-  /** A window on `folder`, with the status bar drawn. */
-  async open(folder, size) {
-    const context = await this.browser();
-    const page = await context.newPage();
-    if (size) await page.setViewportSize(size);
+  /** A page of the browser whose every request is recorded. */
+  async newPage() {
+    const page = await (await this.browser()).newPage();
     page.on("request", (request) => {
       const { protocol, hostname } = new URL(request.url());
       // the pages of web views have such addresses, and a worker of VS Code's own answers for them
@@ -180,6 +178,13 @@ export class Host {
         hostname === "127.0.0.1" || /\.vscode-cdn\.net$/.test(hostname);
       if (/^(https?|wss?):$/.test(protocol) && !local) asked.add(hostname);
     });
+    return page;
+  }
+
+  /** A window on `folder`, with the status bar drawn. */
+  async open(folder, size) {
+    const page = await this.newPage();
+    if (size) await page.setViewportSize(size);
     const query = folder ? `folder=${encodeURIComponent(folder)}` : "ew=true";
     await page.goto(`http://127.0.0.1:${this.port}/?${query}`, {
       waitUntil: "domcontentloaded",
@@ -188,6 +193,30 @@ export class Host {
       timeout: 60_000,
     });
     return new Window(page);
+  }
+
+  /**
+   * Runs the tests in the bundle `tests` of the extension folder inside the extension host of a
+   * window on `folder`; resolves with the exit code that VS Code would have ended with.
+   */
+  async runInside(folder, tests) {
+    const page = await this.newPage();
+    const ended = new Promise((resolve) =>
+      page.exposeFunction("codeAutomationExit", resolve),
+    );
+    await page.exposeFunction("codeAutomationLog", () => {});
+    const extension = path.join(repository, "extension");
+    const remote = (file) => `vscode-remote://127.0.0.1:${this.port}${file}`;
+    const payload = [
+      ["extensionDevelopmentPath", remote(extension)],
+      ["extensionTestsPath", remote(path.join(extension, tests))],
+    ];
+    const query = new URLSearchParams({
+      folder,
+      payload: JSON.stringify(payload),
+    });
+    await page.goto(`http://127.0.0.1:${this.port}/?${query}`);
+    return ended;
   }
 
   /** A folder to open a window on. */
