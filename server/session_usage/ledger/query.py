@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from session_usage.errors import SessionNotFound, UsageError
-from session_usage.ledger import codec, store
+from session_usage.ledger import cards, codec, store
 from session_usage.ledger.facts import Counted, Facts, without
 from session_usage.pricing import Prices
 from session_usage.providers import agents
@@ -109,21 +109,21 @@ class Reader:
         if fits is not None:
             found = [
                 row
-                for row, title, name in self.connection.execute(
-                    f"SELECT row, title, name FROM sessions WHERE {where} {order}", values
+                for row in self.connection.execute(
+                    f"SELECT {cards.COLUMNS} FROM sessions WHERE {where} {order}", values
                 )
-                if fits(store.restored(title or "")) or fits(store.restored(name))
+                if fits(store.restored(row[2] or "")) or fits(store.restored(row[1]))
             ]
             end = None if limit < 0 else offset + limit
-            return found[offset:end], len(found)
+            return cards.finished(found[offset:end]), len(found)
         total = self.connection.execute(
             f"SELECT count(*) FROM sessions WHERE {where}", values
         ).fetchone()[0]
         rows = self.connection.execute(
-            f"SELECT row FROM sessions WHERE {where} {order} LIMIT ? OFFSET ?",
+            f"SELECT {cards.COLUMNS} FROM sessions WHERE {where} {order} LIMIT ? OFFSET ?",
             (*values, limit, offset),
         )
-        return [row for (row,) in rows], int(total)
+        return cards.finished(rows), int(total)
 
     def find(self, name: str, agents: Sequence[str] = ()) -> Ref:
         """The session with this id, an unambiguous beginning of it, or a log at this path.
@@ -154,11 +154,11 @@ class Reader:
     def row(self, ref: Ref) -> bytes:
         """The prepared ``SessionRow`` of a session; raises SessionNotFound once it is forgotten."""
         found = self.connection.execute(
-            "SELECT row FROM sessions WHERE id = ?", (ref.id,)
+            f"SELECT {cards.COLUMNS} FROM sessions WHERE id = ? AND row IS NOT NULL", (ref.id,)
         ).fetchone()
-        if found is None or found[0] is None:
+        if found is None:
             raise SessionNotFound(f"no session {ref.name!r}")
-        return bytes(found[0])
+        return cards.finished([found])[0]
 
     def load(self, ref: Ref) -> Session:
         """A session, reconciled from its facts."""
@@ -233,7 +233,7 @@ class Reader:
             " FROM sessions WHERE changed > ? AND listed ORDER BY changed",
             (generation,),
         ):
-            models = codec.loads(row[9])["models"] if generation and row[9] else []
+            models = cards.models(row[9]) if generation and row[9] else []
             name, title, workspace = (
                 None if value is None else store.restored(value) for value in row[2:5]
             )
