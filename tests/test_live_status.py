@@ -165,7 +165,7 @@ def test_events_that_nobody_wants_are_not_told(tmp_path: Path) -> None:
         client.result("subscribe", {"workspace": quiet["workspace"]})
         write("last")
         client.note(EVENT, lambda p: p["kind"] == "event" and p["event"]["id"] == "last")
-        client.note(STATUS, lambda p: p["status"]["session"]["totals"]["requests"] == count + 1)
+        client.note(STATUS, lambda p: p["status"]["month"]["totals"]["requests"] == count + 1)
         rest = [m["params"] for m in client.notes if m["method"] == EVENT]
         assert [each for each in rest if each["kind"] == "event"] == [], "told once"
 
