@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from session_usage.errors import SessionNotFound, UsageError
+from session_usage.events import Event
 from session_usage.ledger import cards, codec, store
 from session_usage.ledger.facts import Counted, Facts, without
 from session_usage.pricing import Prices
@@ -160,9 +161,40 @@ class Reader:
             raise SessionNotFound(f"no session {ref.name!r}")
         return cards.finished([found])[0]
 
-    def load(self, ref: Ref) -> Session:
-        """A session, reconciled from its facts."""
-        return self.facts.whole(ref.id, ref.agent, ref.name)
+    def load(self, ref: Ref, more: Iterable[Event] = ()) -> Session:
+        """A session, reconciled from its facts and ``more`` that no source holds yet."""
+        return self.facts.whole(ref.id, ref.agent, ref.name, more)
+
+    def newest(self, agent: str, count: int) -> list[str]:
+        """Ids of the sessions of an agent that did something last, the latest first."""
+        return [
+            store.restored(name)
+            for (name,) in self.connection.execute(
+                "SELECT name FROM sessions WHERE agent = ? AND listed"
+                " ORDER BY updated_ms DESC LIMIT ?",
+                (agent, count),
+            )
+        ]
+
+    def paths(self, ref: Ref, kind: str) -> list[str]:
+        """The files of one kind that a session has."""
+        return [
+            store.restored(path)
+            for (path,) in self.connection.execute(
+                "SELECT path FROM sources WHERE owner = ? AND kind = ? AND gone = 0"
+                " ORDER BY position, path",
+                (ref.id, kind),
+            )
+        ]
+
+    def offsets(self, kind: str) -> dict[str, int]:
+        """Up to where the files of one kind are read, by path."""
+        return {
+            store.restored(path): offset
+            for path, offset in self.connection.execute(
+                "SELECT path, offset FROM sources WHERE kind = ? AND gone = 0", (kind,)
+            )
+        }
 
     def counted(self, number: int, prices: Prices) -> Counted:
         """A session, by its row, with the amounts that count for it."""
