@@ -23,7 +23,7 @@ from client import Client
 from session_usage import pricing, windows
 from session_usage.places import here
 from session_usage.report import Fold
-from session_usage.sessions import Library
+from session_usage.sessions import Library, listed
 
 STEPS = 12
 """No log takes more of them."""
@@ -227,6 +227,8 @@ def test_what_is_pushed_equals_a_fresh_reading_after_every_step(
         places = here(str(home), (), tuple(options.get("settings", {}).get("agentLogDirs", ())))
         for session in Library(places).all(full=True):
             fold.add(session)
+        page = client.result("listSessions", {"limit": 500})["sessions"]
+        assert {row["id"] for row in page} == {item.ref.id for item in listed(Library(places))}
         found = client.result("aggregate", {"by": by})
         assert sorted(found["rows"], key=str) == sorted(fold.wire()["rows"], key=str)
 
