@@ -258,7 +258,7 @@ def local_path(text: str) -> str:
     """A ``file:`` URI as a path; anything else is taken as it is."""
     if not text.startswith("file:"):
         return text
-    from session_usage.providers.copilot_vscode import local_path as path_of_uri
+    from session_usage.providers.copilot_vscode.catalogue import local_path as path_of_uri
 
     return path_of_uri(text)
 

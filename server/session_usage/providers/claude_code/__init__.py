@@ -41,8 +41,6 @@ from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
 from session_usage.providers import Provider
 from session_usage.providers.claude_code.files import AGENT, glance, opening
-from session_usage.providers.claude_code.titles import noted, read_titles
-from session_usage.providers.claude_code.transcript import Transcript
 
 
 class ClaudeCode(Provider):
@@ -84,7 +82,11 @@ class ClaudeCode(Provider):
     ) -> Iterator[Event]:
         """The events of one file; ``session`` narrows nothing, no file holds many."""
         if source.kind in ("index", "title"):
+            from session_usage.providers.claude_code.titles import read_titles
+
             return read_titles(source)
+        from session_usage.providers.claude_code.transcript import Transcript
+
         return Transcript(source, at, full).events()
 
     def glance(self, source: Source) -> Iterator[Meta]:
@@ -103,6 +105,8 @@ class ClaudeCode(Provider):
 
     def noted(self, source: Source, session: str) -> tuple[str | None, int | None]:
         """What the index of old versions says."""
+        from session_usage.providers.claude_code.titles import noted
+
         return noted(source, session)
 
     def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:

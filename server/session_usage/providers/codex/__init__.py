@@ -45,8 +45,6 @@ from session_usage.events import START, Cursor, Event, Meta, Problem, Source
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
 from session_usage.providers import Provider
-from session_usage.providers.codex.catalogue import read_index, read_threads
-from session_usage.providers.codex.rollout import Rollout
 from session_usage.providers.codex.threads import AGENT, children, glance, opening
 
 _NAME = re.compile(r"rollout-.+-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.jsonl(\.zst)?$")
@@ -101,6 +99,8 @@ class Codex(Provider):
     ) -> Iterator[Event]:
         """The events of one source; ``session`` narrows the database and the index."""
         if source.kind == "rollout":
+            from session_usage.providers.codex.rollout import Rollout
+
             yield from Rollout(source, at, full).events()
             return
         if source.kind == "compressed":
@@ -108,10 +108,11 @@ class Codex(Provider):
                 "a compressed rollout is not read: decompress it (zstd -d) to count this session"
             )
             yield Problem("unreadable", source.path, None, words, AGENT, source.session)
-        elif source.kind == "database":
-            yield from read_threads(source, session)
         else:
-            yield from read_index(source, session)
+            from session_usage.providers.codex import catalogue
+
+            read = catalogue.read_threads if source.kind == "database" else catalogue.read_index
+            yield from read(source, session)
         yield Cursor()
 
     def glance(self, source: Source) -> Iterator[Meta]:
