@@ -85,7 +85,7 @@ class Reader:
         offset: int = 0,
     ) -> tuple[list[bytes], int]:
         """(a page of prepared ``SessionRow``s, how many fit), the newest first."""
-        terms = ["listed"]
+        terms = ["listed = 1"]
         values: list[Any] = []
         if agents:
             terms.append(f"agent IN ({marks(agents)})")
@@ -213,7 +213,7 @@ class Reader:
     ) -> Ref | None:
         """The newest session in one of these folders (or whose files lie below ``storage``);
         with neither the newest of all."""
-        terms = ["listed", "(requests OR NOT late)"]
+        terms = ["listed = 1", "(requests OR NOT late)"]
         values: list[Any] = []
         if agents:
             terms.append(f"agent IN ({marks(agents)})")
@@ -262,7 +262,7 @@ class Reader:
         result = []
         for row in self.connection.execute(
             "SELECT id, agent, name, title, workspace, requests, nano, ended, changed, row"
-            " FROM sessions WHERE changed > ? AND listed ORDER BY changed",
+            " FROM sessions WHERE changed > ? AND listed = 1 ORDER BY changed",
             (generation,),
         ):
             models = cards.models(row[9]) if generation and row[9] else []
@@ -281,7 +281,7 @@ class Reader:
         """Sessions, by agent."""
         return dict(
             self.connection.execute(
-                "SELECT agent, count(*) FROM sessions WHERE listed GROUP BY agent"
+                "SELECT agent, count(*) FROM sessions WHERE listed = 1 GROUP BY agent"
             ).fetchall()
         )
 
@@ -292,7 +292,7 @@ class Reader:
             (store.restored(project), of, sessions, updated, nano)
             for project, of, sessions, updated, nano in self.connection.execute(
                 "SELECT project, group_concat(DISTINCT agent), count(*), MAX(updated_ms), SUM(nano)"
-                f" FROM sessions WHERE listed AND project IS NOT NULL {where}"
+                f" FROM sessions WHERE listed = 1 AND project IS NOT NULL {where}"
                 " GROUP BY project ORDER BY MAX(updated_ms) DESC, project",
                 tuple(agents),
             )
