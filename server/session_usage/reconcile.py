@@ -211,6 +211,11 @@ def _said(requests: Iterable[Request]) -> dict[str, dict[str, int | None]]:
     return said
 
 
+def started(events: Iterable[Event]) -> set[str]:
+    """The subagents that are named; their logs may be sessions of their own."""
+    return {child for event in events if isinstance(event, Meta) for child, _ in event.names}
+
+
 def merged(agent: str, session: str | None, metas: Iterable[Meta]) -> Meta:
     """One record of all that sources say of a session; higher ``rank`` wins, then the later."""
     result: dict[str, Any] = {}

@@ -40,7 +40,7 @@ from session_usage.events import START, Cursor, Event, Meta, Problem, Source
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
 from session_usage.providers import Provider
-from session_usage.providers.claude_code.files import AGENT, glance
+from session_usage.providers.claude_code.files import AGENT, glance, opening
 
 
 class ClaudeCode(Provider):
@@ -93,6 +93,11 @@ class ClaudeCode(Provider):
         """Folder, branch and times from the first and the last lines of a transcript."""
         if source.kind == "transcript":
             yield from glance(source)
+
+    def opening(self, source: Source) -> Iterator[Meta]:
+        """Folder and start of a session."""
+        if source.kind == "transcript":
+            yield from opening(source)
 
     def project(self, source: Source) -> str:
         """The folder that the slug may stand for: ``-`` is no longer told from ``/``."""

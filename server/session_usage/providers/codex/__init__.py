@@ -31,7 +31,8 @@ How calls are counted
 
 A subagent's thread is a file of its own, but its calls belong to the session at the root of
 the tree: ``session_id`` (0.150 and later), else the parent's, whose file is looked for
-beside the child's.
+in the folders of the days around its birth, which its id tells. What a parent's log says of
+its children is the ``agent_id`` in the result of ``spawn_agent``.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from session_usage.events import START, Cursor, Event, Meta, Problem, Source
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
 from session_usage.providers import Provider
-from session_usage.providers.codex.threads import AGENT, glance
+from session_usage.providers.codex.threads import AGENT, children, glance, opening
 
 _NAME = re.compile(r"rollout-.+-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.jsonl(\.zst)?$")
 _STATE = re.compile(r"state_(\d+)\.sqlite$")
@@ -118,6 +119,16 @@ class Codex(Provider):
         """Folder, branch and times of a thread that no subagent made."""
         if source.kind == "rollout":
             yield from glance(source)
+
+    def opening(self, source: Source) -> Iterator[Meta]:
+        """Folder and start of a thread, or the session that a subagent's belongs to."""
+        if source.kind == "rollout":
+            yield from opening(source)
+
+    def children(self, source: Source) -> Iterator[tuple[str, str]]:
+        """Threads of subagents; before 0.133 no database tells of them."""
+        if source.kind == "rollout":
+            yield from children(source)
 
     def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:
         """What was said in a session, by its sources; see ``Provider``."""
