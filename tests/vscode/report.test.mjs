@@ -164,6 +164,20 @@ test("why: from the amount to the line of the log, and back where the focus was"
   );
 });
 
+test("a transcript is read from the log into a document that is nowhere on disk", async () => {
+  await report.getByRole("button", { name: "Open transcript" }).click();
+  const tab = window.page.locator(".tab", { hasText: "Transcript: Migrate" });
+  await tab.waitFor();
+  await window.page
+    .locator(".view-line", { hasText: "Read the webhook handler" })
+    .first()
+    .waitFor();
+  await window.shot("transcript");
+  await window.command("View: Close Editor");
+  report = await window.view("report");
+  await report.getByRole("heading", { name: TITLE }).waitFor();
+});
+
 test("the overview adds up and is broken down by every dimension", async () => {
   await go("Overview");
   await report.getByRole("radio", { name: "All", exact: true }).click();

@@ -236,6 +236,7 @@ export function session(width: number): Child {
         h(
           "span",
           { class: "end" },
+          link("transcript", t("Open transcript"), () => send({ kind: "transcript", ref, title })),
           link("expand", t("Expand all"), () => setOpen(ref.id, allTurns(turns))),
           link("collapse", t("Collapse all"), () => setOpen(ref.id, [])),
         ),
