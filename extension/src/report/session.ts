@@ -24,7 +24,8 @@ import { errorPage, loadingPage, statePage } from "./pages";
 import { reconciliation } from "./reconciliation";
 import { link, notices } from "./shell";
 import { go, isLive, load, markOf, refOf, send, view, world } from "./store";
-import { allTurns, setOpen, timeline, turnsOf } from "./timeline";
+import { timeline } from "./timeline";
+import { allTurns, setOpen, turnsOf } from "./turns";
 
 const TITLE = 160;
 const MESSAGES = 2_000;

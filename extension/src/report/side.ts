@@ -12,7 +12,7 @@ import { errorPage, loadingPage, stoppedPage } from "./pages";
 import { reportOf, titlesOf } from "./session";
 import { link, notices, rowKeys } from "./shell";
 import { isLive, markOf, send, world } from "./store";
-import { turnsOf } from "./timeline";
+import { turnsOf } from "./turns";
 
 const TURNS = 8;
 
