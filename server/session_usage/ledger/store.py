@@ -37,7 +37,7 @@ CREATE TABLE sessions(
   listed INTEGER NOT NULL DEFAULT 0, ended INTEGER NOT NULL DEFAULT 0,
   title TEXT, workspace TEXT, project TEXT, branch TEXT,
   requests INTEGER NOT NULL DEFAULT 0, nano INTEGER, problems INTEGER NOT NULL DEFAULT 0,
-  row BLOB, trouble BLOB, lost BLOB, changed INTEGER NOT NULL DEFAULT 0,
+  row BLOB, trouble BLOB, lost BLOB, calls BLOB, changed INTEGER NOT NULL DEFAULT 0,
   UNIQUE(agent, name));
 CREATE INDEX sessions_updated ON sessions(updated_ms);
 CREATE INDEX sessions_changed ON sessions(changed);
@@ -67,7 +67,6 @@ CREATE INDEX facts_session ON facts(session);
 CREATE TABLE copies(session INTEGER, source INTEGER, PRIMARY KEY(session, source)) WITHOUT ROWID;
 CREATE TABLE dirty(session INTEGER PRIMARY KEY);
 CREATE TABLE marks(mark INTEGER, session INTEGER, PRIMARY KEY(mark, session)) WITHOUT ROWID;
-CREATE INDEX marks_session ON marks(session);
 CREATE TABLE kinds(
   id INTEGER PRIMARY KEY, agent TEXT, model TEXT, provider TEXT, billing TEXT, basis INTEGER,
   surface TEXT, remainder INTEGER);
@@ -81,8 +80,7 @@ CREATE INDEX cells_session ON cells(session);
 CREATE TABLE helpers(id INTEGER PRIMARY KEY, tool TEXT, subagent TEXT, skill TEXT);
 CREATE TABLE tools(
   quarter INTEGER, session INTEGER, helper INTEGER, calls INTEGER,
-  PRIMARY KEY(quarter, session, helper)) WITHOUT ROWID;
-CREATE INDEX tools_session ON tools(session);
+  PRIMARY KEY(session, quarter, helper)) WITHOUT ROWID;
 """
 
 ACTIVE, EXCLUDED, FORGOTTEN = 0, 1, 2
@@ -209,6 +207,13 @@ def _translate(connection: sqlite3.Connection) -> None:
             )
         connection.execute("INSERT OR IGNORE INTO dirty SELECT id FROM sessions")
         put(connection, "fields", codec.dumps(names))
+
+
+def compact(connection: sqlite3.Connection) -> None:
+    """Gives back the room between what was written out of order, if nobody else writes."""
+    with contextlib.suppress(sqlite3.OperationalError):
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @contextlib.contextmanager
