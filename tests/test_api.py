@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from session_usage import api, shapes, summaries
+from session_usage import api
+from session_usage.analysis import shapes, summaries
 
 DATA = Path(__file__).parent / "data" / "api"
 GOLDEN = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))
@@ -227,7 +228,7 @@ SLASH = {"/a": "/a", " /a": "/a", "/a b": "/a b", "/a\nb": "/a b", "/a b c d": "
     ("message", "name"), [*SLASH.items(), ("a /b", None), ("/ns:x y", "/ns x")]
 )
 def test_golden_slash_commands(message, name):
-    from session_usage.facts import command
+    from session_usage.analysis.facts import command
 
     assert command(message) == name
 

@@ -21,7 +21,7 @@ from session_usage.places import Places, here
 from session_usage.providers import provider_for
 from session_usage.providers.claude_code import PROVIDER
 from session_usage.reconcile import better
-from session_usage.sessions import Library
+from session_usage.sessions import Library, listed
 
 DATA = Path(__file__).parent / "data" / "claude-code"
 CASES = sorted(path.name for path in DATA.iterdir())
@@ -631,3 +631,18 @@ def test_C1_totals_are_those_of_a_full_reading(lines: list[dict[str, Any]], tmp_
         pieces += events
     spent = [[(r.key, r.output_tokens) for r in requests(e).values()] for e in (pieces, totals)]
     assert spent[0] == spent[1]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_list_tells_where_each_session_was_run(case: str) -> None:
+    """From a transcript's first lines, as the whole transcript has it."""
+    library = Library(places(case), "claude-code")
+    for item in listed(library):
+        assert item.meta.workspace == library.load(item.ref).meta.workspace
+
+
+def test_a_list_reads_on_where_the_first_line_is_long(tmp_path: Path) -> None:
+    line = {"type": "queue-operation", "content": "x" * 50_000}
+    write(tmp_path, "s.jsonl", line, answer("m", 1))
+    (item,) = listed(Library(here(str(tmp_path)), "claude-code"))
+    assert item.meta.workspace == answer("m", 1)["cwd"]

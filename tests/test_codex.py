@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
+from session_usage.conversations import about, messages_of
 from session_usage.events import Cursor, Event, Meta, Problem, Request, ToolCall, Turn
+from session_usage.messages import Message
 from session_usage.places import Places, here
 from session_usage.providers import provider_for
 from session_usage.providers.codex import PROVIDER
 from session_usage.reconcile import better
-from session_usage.sessions import Library
+from session_usage.sessions import Library, listed
 
 DATA = Path(__file__).parent / "data" / "codex"
 CASES = sorted(path.name for path in DATA.iterdir())
@@ -200,6 +202,70 @@ def test_C3_a_subagent_s_subagent_has_the_whole_path(tmp_path: Path, modern: boo
     found = {r.input_tokens: r for r in requests(read(here(str(tmp_path)))).values()}
     assert {r.session for r in found.values()} == {PARENT}
     assert [found[n].subagent for n in (1, 2, 3)] == [(), ("planner",), ("planner", "Hooke")]
+
+
+def born(day: int, tail: str) -> str:
+    """The id of a thread that was made at noon of a day of November 2026, UTC."""
+    stamp = f"{1_793_491_200_000 + (day - 1) * 86_400_000 + 43_200_000:012x}"
+    return f"{stamp[:8]}-{stamp[8:]}-7000-8000-{tail:0>12}"
+
+
+@pytest.mark.parametrize(
+    "above", ["sessions/2026/11/18", "sessions/2026/11/19", "archived_sessions"]
+)
+def test_C3_a_parent_of_another_day(tmp_path: Path, above: str) -> None:
+    """Before 0.150 only the parent's file tells who started the parent."""
+    root, child, third = born(18, "1"), born(18, "2"), born(20, "3")
+    parent, grandchild = meta(child), meta(third)
+    parent["payload"]["source"] = spawned(root, 1, agent_role="planner")
+    grandchild["payload"]["source"] = spawned(child, 2, agent_nickname="Hooke")
+    write(tmp_path, meta(root), CONTEXT, count(usage(1)), thread=root, under="sessions/2026/11/18")
+    write(tmp_path, parent, CONTEXT, count(usage(2)), thread=child, under=above)
+    write(tmp_path, grandchild, CONTEXT, count(usage(3)), thread=third)
+    found = {r.input_tokens: r for r in requests(read(here(str(tmp_path)))).values()}
+    assert {r.session for r in found.values()} == {root}
+    assert [found[n].subagent for n in (1, 2, 3)] == [(), ("planner",), ("planner", "Hooke")]
+
+
+FORKS = [case for case in CASES if case.endswith("forksub")] + ["subagent-v1"]
+
+
+@pytest.mark.parametrize("case", FORKS)
+def test_C3_children_are_no_sessions_of_their_own_but_part_of_their_parent(case: str) -> None:
+    library = Library(here(str(DATA / case / "home")), "codex")
+    (item,) = listed(library)
+    assert item.meta.workspace == "/home/dev/acme-api"
+    assert {session.id for session in library.all() if session.requests} == {item.ref.id}
+    alone = library.load(item.ref)
+    assert {r.key for r in alone.requests} == {
+        r.key for session in library.all() for r in session.requests
+    }
+    children = {r.subagent for r in alone.requests} - {()}
+    said = {
+        one.subagent
+        for one in messages_of(library, item.ref, about(library, item.ref))
+        if isinstance(one, Message)
+    }
+    assert said == {(), *children}
+    assert len(children) == len(library.refs) - 1
+
+
+def test_C3_children_of_children_are_found_from_their_parents_logs(tmp_path: Path) -> None:
+    third = "01a00020-0000-7000-8000-000000000005"
+
+    def started(thread: str) -> dict[str, Any]:
+        output = json.dumps({"agent_id": thread, "nickname": "Hooke"})
+        return line("response_item", type="function_call_output", call_id="c", output=output)
+
+    child, grandchild = meta(CHILD), meta(third)
+    child["payload"]["source"] = spawned(PARENT, 1)
+    grandchild["payload"]["source"] = spawned(CHILD, 2)
+    write(tmp_path, meta(), CONTEXT, started(CHILD), count(usage(1)))
+    write(tmp_path, child, CONTEXT, started(third), count(usage(2)), thread=CHILD)
+    write(tmp_path, grandchild, CONTEXT, count(usage(3)), thread=third)
+    library = Library(here(str(tmp_path)), "codex")
+    (item,) = listed(library)
+    assert [r.input_tokens for r in library.load(item.ref).requests] == [1, 2, 3]
 
 
 def test_C4_copied_records_belong_to_the_thread_that_made_them(tmp_path: Path) -> None:
@@ -436,7 +502,8 @@ def test_what_a_session_is_called_and_where_it_works() -> None:
         ("/home/dev/acme-api", "feature/login", "0.169.0")
     }
     children = [m for m in (e for e in of("subagent-v1") if type(e) is Meta) if m.names]
-    assert {name for m in children for _, name in m.names} == {"Archimedes", "explorer"}
+    own = [m for m in children if m.rank == 0]  # the parent knows a nickname at most
+    assert {name for m in own for _, name in m.names} == {"Archimedes", "explorer"}
     assert len({m.session for m in children}) == 1
 
 

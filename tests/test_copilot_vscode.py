@@ -24,7 +24,7 @@ from session_usage import sqlite as databases
 from session_usage.events import Counter, Cursor, Meta, Problem, Request, Source, Turn
 from session_usage.places import Places
 from session_usage.providers import provider_for
-from session_usage.providers.copilot_vscode import local_path
+from session_usage.providers.copilot_vscode.catalogue import local_path
 from session_usage.reconcile import Session
 from session_usage.report import DIMENSIONS, Fold, session_report, times
 from session_usage.sessions import Library, listed

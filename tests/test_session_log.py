@@ -18,7 +18,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from session_usage.payloads import Undecodable, decode, encode
 from session_usage.session_log import (
     DEFAULT_PRICING,
     UNKNOWN_COST,
@@ -40,6 +39,7 @@ from session_usage.session_log import (
     new_event,
     read_events,
 )
+from session_usage.session_log.payloads import Undecodable, decode, encode
 
 DATA = Path(__file__).parent / "data/agent-log"
 GOLDEN = json.loads((DATA / "expected.json").read_text("utf-8"))

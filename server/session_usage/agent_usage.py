@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 from session_usage import money
 from session_usage.events import Problem
-from session_usage.payloads import SUCCESS, SessionEndData, SessionStartData
 from session_usage.places import entries
 from session_usage.session_log import SESSION_END, SESSION_START, Event, stream_events
+from session_usage.session_log.payloads import SUCCESS, SessionEndData, SessionStartData
 from session_usage.windows import Window, written
 
 COLUMNS = (

@@ -33,7 +33,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from session_usage import catalog, shapes, summaries
+from session_usage.analysis import catalog, shapes, summaries
 from session_usage.errors import SessionNotFound
 from session_usage.places import here
 

@@ -278,10 +278,14 @@ def messages_of(library: Library, ref: SessionRef, meta: Meta) -> Iterator[Messa
     provider = library.provider(Source(ref.agent, "", "", None))
     shared = [source for source in library.shared if source.agent == ref.agent]
     sources = [source for source in ref.sources if source.agent == ref.agent]
-    for child, _ in _threads(provider, shared, ref.id).union(meta.names):
-        other = library.refs.get((ref.agent, child))
-        if other is not None and other.id != ref.id:
-            sources += other.sources
+    told_of = dict(_threads(provider, shared, ref.id).union(meta.names))
+    done = {ref.id}
+    for source in sources:  # grows by those of subagents
+        told_of.update(provider.children(source))
+        for child in told_of.keys() - done:
+            done.add(child)
+            other = library.refs.get((ref.agent, child))
+            sources += other.sources if other is not None else ()
     sources += [source for source in shared if source.path == meta.path] or shared
     told = False
     for one in provider.messages(sources, ref.id):

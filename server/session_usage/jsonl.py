@@ -208,7 +208,7 @@ class Scan:
 
     def _by_head(self, buffer: bytearray, last: int) -> Iterator[tuple[int, int]]:
         find, starts = buffer.find, buffer.startswith
-        plain, heads, needles = self.plain, self.heads, self.needles
+        plain, needles = self.plain, self.needles
         marked: set[int] = set()
         for needle in self.anywhere:
             at = find(needle, 0, last)
@@ -219,7 +219,7 @@ class Scan:
         while begin <= last:
             stop = find(b"\n", begin, last + 1)
             if (
-                starts(heads, begin)
+                starts(self.heads, begin)  # a reader may change them on the way
                 or (marked and begin in marked)
                 or (
                     not starts(plain, begin)
@@ -332,10 +332,8 @@ def parse(data: bytes | bytearray, once: bytes = b"") -> tuple[Any, str | None]:
         return _rescue(data)
     if type(value) is not dict:
         return None, "not an object"
-    if once:
-        at = data.find(once)
-        if at >= 0 and data.find(once, at + len(once)) >= 0 and _has_doubled_keys(data):
-            return value, "doubled keys"
+    if once and data.count(once) > 1 and _has_doubled_keys(data):
+        return value, "doubled keys"
     return value, None
 
 
@@ -458,6 +456,27 @@ def _days(year: int, month: int) -> int:
 
 _minutes: dict[str, int] = {}
 """Epoch milliseconds of minutes seen: the lines of a log share them (3 times as fast)."""
+
+
+def first_lines(path: str, most: int = 1 << 17) -> Iterator[dict[str, Any]]:
+    """The objects on the first whole lines of a log, as far as they lie in ``most`` bytes.
+
+    For lists: not more is read than is asked for. Nothing of a file that cannot be read; lines
+    that are no objects are left out.
+    """
+    rest, read, size = b"", 0, 1 << 12
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while read < most and (data := file.read(size)):
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    value = parse_any(line)
+                    if type(value) is dict:
+                        yield value
+                read += len(data)
+                size *= 8
+    except OSError:
+        return
 
 
 def parse_any(data: bytes) -> Any:

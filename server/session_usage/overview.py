@@ -12,10 +12,10 @@ from typing import Any
 
 from session_usage.agent_usage import Tally, report_of
 from session_usage.events import BASES, BILLED, Request
-from session_usage.payloads import SUCCESS
 from session_usage.pricing import Prices
 from session_usage.reconcile import Session
 from session_usage.report import Amount, amounts, provider, times
+from session_usage.session_log.payloads import SUCCESS
 from session_usage.windows import Window
 
 

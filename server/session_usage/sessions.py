@@ -11,7 +11,7 @@ from session_usage.events import Counter, Cursor, Event, Meta, Problem, Request,
 from session_usage.places import Places
 from session_usage.projects import project_of
 from session_usage.providers import ALIASES, Provider, agents, provider_for
-from session_usage.reconcile import Session, merged, reconcile
+from session_usage.reconcile import Session, merged, reconcile, started
 
 _HOSTED = ("copilot-vscode", "copilot-cli")
 """Sessions of the second that run inside the first are one session of the second."""
@@ -107,11 +107,16 @@ class Library:
         """One session, reconciled from all its sources."""
         events = list(self.events(ref, full))
         events += self.shared_events(ref.id, full).get((ref.agent, ref.id), [])
-        named = dict(pair for event in events if isinstance(event, Meta) for pair in event.names)
-        for child in named:  # subagents whose files the agent keeps as sessions of their own
+        done = {ref.id}
+        children = started(events) - done
+        while children:  # subagents whose files the agent keeps as sessions of their own
+            child = children.pop()
+            done.add(child)
             other = self.refs.get((ref.agent, child))
-            if other and other.id != ref.id:
-                events += self.events(other, full)
+            if other:
+                told = list(self.events(other, full))
+                events += told
+                children |= started(told) - done
         return reconcile(ref.agent, ref.id, events, full)
 
     def all(self, full: bool = False) -> Iterator[Session]:
@@ -213,7 +218,10 @@ def listed(library: Library) -> list[Listed]:
             provider = library.provider(source)
             if source.kind in provider.listing:
                 found += [e for e in provider.read(source, full=False) if isinstance(e, Meta)]
-        result.append(Listed(ref, merged(ref.agent, ref.id, found)))
+        if not any(meta.workspace for meta in found):
+            found += [meta for s in ref.sources for meta in library.provider(s).opening(s)]
+        if not any(meta.session != ref.id and ref.id in dict(meta.names) for meta in found):
+            result.append(Listed(ref, merged(ref.agent, ref.id, found)))
     for (agent, session), found in metas.items():
         result.append(Listed(SessionRef(agent, session, ()), merged(agent, session, found)))
     result.sort(key=lambda item: (item.updated_ms, item.ref.id), reverse=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from session_usage.events import Counter, Cursor, Event, Meta, Request
+from session_usage.events import Counter, Cursor, Event, Request
 from session_usage.ledger import codec, store
-from session_usage.reconcile import Session, reconcile
+from session_usage.reconcile import Session, reconcile, started
 from session_usage.report import Amount
 
 
@@ -71,19 +72,24 @@ class Facts:
             )
         return found, rest
 
-    def whole(self, session: int, agent: str, name: str) -> Session:
+    def whole(self, session: int, agent: str, name: str, more: Iterable[Event] = ()) -> Session:
         """The session with the files of its subagents, where those are sessions of their own;
         see ``Library.load``."""
         events = self.events(session, agent)
-        named = dict(pair for event in events if isinstance(event, Meta) for pair in event.names)
-        for child in named:
+        done = {name}
+        children = started(events) - done
+        while children:
+            child = children.pop()
+            done.add(child)
             row = self.connection.execute(
                 "SELECT id FROM sessions WHERE agent = ? AND name = ? AND NOT late",
                 (agent, store.stored(child)),
             ).fetchone()
-            if row is not None and child != name:
-                events += self.own_events(row[0], agent)
-        return reconcile(agent, name or None, events)
+            if row is not None:
+                told = self.own_events(row[0], agent)
+                events += told
+                children |= started(told) - done
+        return reconcile(agent, name or None, [*events, *more])
 
 
 class Counted(NamedTuple):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from session_usage.errors import SessionNotFound, UsageError
+from session_usage.events import Event
 from session_usage.ledger import cards, codec, store
 from session_usage.ledger.facts import Counted, Facts, without
 from session_usage.pricing import Prices
@@ -84,7 +85,7 @@ class Reader:
         offset: int = 0,
     ) -> tuple[list[bytes], int]:
         """(a page of prepared ``SessionRow``s, how many fit), the newest first."""
-        terms = ["listed"]
+        terms = ["listed = 1"]
         values: list[Any] = []
         if agents:
             terms.append(f"agent IN ({marks(agents)})")
@@ -160,9 +161,40 @@ class Reader:
             raise SessionNotFound(f"no session {ref.name!r}")
         return cards.finished([found])[0]
 
-    def load(self, ref: Ref) -> Session:
-        """A session, reconciled from its facts."""
-        return self.facts.whole(ref.id, ref.agent, ref.name)
+    def load(self, ref: Ref, more: Iterable[Event] = ()) -> Session:
+        """A session, reconciled from its facts and ``more`` that no source holds yet."""
+        return self.facts.whole(ref.id, ref.agent, ref.name, more)
+
+    def newest(self, agent: str, count: int) -> list[str]:
+        """Ids of the sessions of an agent that did something last, the latest first."""
+        return [
+            store.restored(name)
+            for (name,) in self.connection.execute(
+                "SELECT name FROM sessions WHERE agent = ? AND listed"
+                " ORDER BY updated_ms DESC LIMIT ?",
+                (agent, count),
+            )
+        ]
+
+    def paths(self, ref: Ref, kind: str) -> list[str]:
+        """The files of one kind that a session has."""
+        return [
+            store.restored(path)
+            for (path,) in self.connection.execute(
+                "SELECT path FROM sources WHERE owner = ? AND kind = ? AND gone = 0"
+                " ORDER BY position, path",
+                (ref.id, kind),
+            )
+        ]
+
+    def offsets(self, kind: str) -> dict[str, int]:
+        """Up to where the files of one kind are read, by path."""
+        return {
+            store.restored(path): offset
+            for path, offset in self.connection.execute(
+                "SELECT path, offset FROM sources WHERE kind = ? AND gone = 0", (kind,)
+            )
+        }
 
     def counted(self, number: int, prices: Prices) -> Counted:
         """A session, by its row, with the amounts that count for it."""
@@ -181,7 +213,7 @@ class Reader:
     ) -> Ref | None:
         """The newest session in one of these folders (or whose files lie below ``storage``);
         with neither the newest of all."""
-        terms = ["listed", "(requests OR NOT late)"]
+        terms = ["listed = 1", "(requests OR NOT late)"]
         values: list[Any] = []
         if agents:
             terms.append(f"agent IN ({marks(agents)})")
@@ -230,7 +262,7 @@ class Reader:
         result = []
         for row in self.connection.execute(
             "SELECT id, agent, name, title, workspace, requests, nano, ended, changed, row"
-            " FROM sessions WHERE changed > ? AND listed ORDER BY changed",
+            " FROM sessions WHERE changed > ? AND listed = 1 ORDER BY changed",
             (generation,),
         ):
             models = cards.models(row[9]) if generation and row[9] else []
@@ -249,7 +281,7 @@ class Reader:
         """Sessions, by agent."""
         return dict(
             self.connection.execute(
-                "SELECT agent, count(*) FROM sessions WHERE listed GROUP BY agent"
+                "SELECT agent, count(*) FROM sessions WHERE listed = 1 GROUP BY agent"
             ).fetchall()
         )
 
@@ -260,7 +292,7 @@ class Reader:
             (store.restored(project), of, sessions, updated, nano)
             for project, of, sessions, updated, nano in self.connection.execute(
                 "SELECT project, group_concat(DISTINCT agent), count(*), MAX(updated_ms), SUM(nano)"
-                f" FROM sessions WHERE listed AND project IS NOT NULL {where}"
+                f" FROM sessions WHERE listed = 1 AND project IS NOT NULL {where}"
                 " GROUP BY project ORDER BY MAX(updated_ms) DESC, project",
                 tuple(agents),
             )

@@ -218,9 +218,11 @@ class Sums:
             sorted(models, key=lambda name: (-models[name], name)), totals.wire(),
         )  # fmt: skip
         trouble = [problem_wire(problem) for problem in session.problems]
-        listed = session.id is not None and (
-            has_sources or bool(session.requests) or bool(meta.path)
+        listed = int(
+            session.id is not None and (has_sources or bool(session.requests) or bool(meta.path))
         )
+        if listed and session.id in dict(meta.names) and not session.requests:
+            listed = 2  # a subagent's log: it can be found, but all it tells is its parent's
         safe = [
             None if value is None else store.stored(value)
             for value in (meta.title, meta.workspace, project, meta.branch)
@@ -232,7 +234,7 @@ class Sums:
             " changed = ? WHERE id = ?",
             (
                 int(not has_sources), updated_ns, min(updated_ms, _LIMIT),
-                min(begun, default=None), max(calls, default=None), int(listed), _ended(session),
+                min(begun, default=None), max(calls, default=None), listed, _ended(session),
                 *safe, totals.requests,
                 None if totals.nano_aiu is None else min(totals.nano_aiu, _LIMIT), len(trouble),
                 row, codec.dumps(trouble) if trouble else None,

@@ -85,6 +85,19 @@ class Provider(Protocol):
         """
         return iter(())
 
+    def opening(self, source: Source) -> Iterator[Meta]:
+        """What a log's first lines say of where it was written and whose it is, for long lists.
+
+        A log of a subagent that the agent keeps as a session of its own names the session that
+        it belongs to, and itself under ``names``.
+        """
+        return iter(())
+
+    def children(self, source: Source) -> Iterator[tuple[str, str]]:
+        """(id, name) of the subagents that this log started, where they are sessions of their
+        own and no list of the agent knows them. Takes reading the log."""
+        return iter(())
+
     def project(self, source: Source) -> str | None:
         """The project that a source's own path names, where nothing in it says so."""
         return None

@@ -40,9 +40,7 @@ from session_usage.events import START, Cursor, Event, Meta, Problem, Source
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
 from session_usage.providers import Provider
-from session_usage.providers.claude_code.files import AGENT, glance
-from session_usage.providers.claude_code.titles import noted, read_titles
-from session_usage.providers.claude_code.transcript import Transcript
+from session_usage.providers.claude_code.files import AGENT, glance, opening
 
 
 class ClaudeCode(Provider):
@@ -84,7 +82,11 @@ class ClaudeCode(Provider):
     ) -> Iterator[Event]:
         """The events of one file; ``session`` narrows nothing, no file holds many."""
         if source.kind in ("index", "title"):
+            from session_usage.providers.claude_code.titles import read_titles
+
             return read_titles(source)
+        from session_usage.providers.claude_code.transcript import Transcript
+
         return Transcript(source, at, full).events()
 
     def glance(self, source: Source) -> Iterator[Meta]:
@@ -92,12 +94,19 @@ class ClaudeCode(Provider):
         if source.kind == "transcript":
             yield from glance(source)
 
+    def opening(self, source: Source) -> Iterator[Meta]:
+        """Folder and start of a session."""
+        if source.kind == "transcript":
+            yield from opening(source)
+
     def project(self, source: Source) -> str:
         """The folder that the slug may stand for: ``-`` is no longer told from ``/``."""
         return os.path.basename(os.path.dirname(source.path)).replace("-", "/")
 
     def noted(self, source: Source, session: str) -> tuple[str | None, int | None]:
         """What the index of old versions says."""
+        from session_usage.providers.claude_code.titles import noted
+
         return noted(source, session)
 
     def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:

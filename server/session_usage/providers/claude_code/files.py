@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from session_usage.events import Meta, Source
-from session_usage.jsonl import instant, mapping, parse, text
+from session_usage.jsonl import first_lines, instant, mapping, parse, text
 from session_usage.stream import both_ends
 
 AGENT = "claude-code"
@@ -61,3 +61,21 @@ def glance(source: Source) -> Iterator[Meta]:
             created_ms=created,
             updated_ms=updated,
         )
+
+
+def opening(source: Source) -> Iterator[Meta]:
+    """What the first line of a transcript that names its folder says of its session."""
+    for record in first_lines(source.path):
+        cwd = text(record.get("cwd"))
+        if cwd:
+            branch = text(record.get("gitBranch"))
+            yield Meta(
+                AGENT,
+                source.session or "",
+                source.path,
+                workspace=cwd,
+                branch=branch if branch != "HEAD" else None,
+                version=text(record.get("version")),
+                created_ms=instant(record.get("timestamp")),
+            )
+            return

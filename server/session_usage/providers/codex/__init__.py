@@ -31,7 +31,8 @@ How calls are counted
 
 A subagent's thread is a file of its own, but its calls belong to the session at the root of
 the tree: ``session_id`` (0.150 and later), else the parent's, whose file is looked for
-beside the child's.
+in the folders of the days around its birth, which its id tells. What a parent's log says of
+its children is the ``agent_id`` in the result of ``spawn_agent``.
 """
 
 from __future__ import annotations
@@ -44,9 +45,7 @@ from session_usage.events import START, Cursor, Event, Meta, Problem, Source
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
 from session_usage.providers import Provider
-from session_usage.providers.codex.catalogue import read_index, read_threads
-from session_usage.providers.codex.rollout import Rollout
-from session_usage.providers.codex.threads import AGENT, glance
+from session_usage.providers.codex.threads import AGENT, children, glance, opening
 
 _NAME = re.compile(r"rollout-.+-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.jsonl(\.zst)?$")
 _STATE = re.compile(r"state_(\d+)\.sqlite$")
@@ -100,6 +99,8 @@ class Codex(Provider):
     ) -> Iterator[Event]:
         """The events of one source; ``session`` narrows the database and the index."""
         if source.kind == "rollout":
+            from session_usage.providers.codex.rollout import Rollout
+
             yield from Rollout(source, at, full).events()
             return
         if source.kind == "compressed":
@@ -107,16 +108,27 @@ class Codex(Provider):
                 "a compressed rollout is not read: decompress it (zstd -d) to count this session"
             )
             yield Problem("unreadable", source.path, None, words, AGENT, source.session)
-        elif source.kind == "database":
-            yield from read_threads(source, session)
         else:
-            yield from read_index(source, session)
+            from session_usage.providers.codex import catalogue
+
+            read = catalogue.read_threads if source.kind == "database" else catalogue.read_index
+            yield from read(source, session)
         yield Cursor()
 
     def glance(self, source: Source) -> Iterator[Meta]:
         """Folder, branch and times of a thread that no subagent made."""
         if source.kind == "rollout":
             yield from glance(source)
+
+    def opening(self, source: Source) -> Iterator[Meta]:
+        """Folder and start of a thread, or the session that a subagent's belongs to."""
+        if source.kind == "rollout":
+            yield from opening(source)
+
+    def children(self, source: Source) -> Iterator[tuple[str, str]]:
+        """Threads of subagents; before 0.133 no database tells of them."""
+        if source.kind == "rollout":
+            yield from children(source)
 
     def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:
         """What was said in a session, by its sources; see ``Provider``."""

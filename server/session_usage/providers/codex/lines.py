@@ -13,18 +13,22 @@ _EVENTS = (
 )
 _ITEMS = (
     rb'response_item", ?"payload": ?\{"type": ?"'
-    rb"(?:message|reasoning|function_call_output|custom_tool_call_output|ghost_snapshot|"
+    rb"(?:message|reasoning|%s|custom_tool_call_output|ghost_snapshot|"
     rb"agent_message|compaction\w*|other"
 )
+_NO_START = rb'function_call_output(?!"(?:[^"{]{0,120}"){2,16}\{\\"agent_id)'
+"""The result of a tool that did not start a subagent."""
 _ENDS = rb'"|world_state"|inter_agent_\w+"))|\s*$'
-skip = re.compile(rb"(?:" + _HEAD + rb"(?:" + _EVENTS + rb')"|' + _ITEMS + rb")" + _ENDS).match
+skip = re.compile(
+    rb"(?:" + _HEAD + rb"(?:" + _EVENTS + rb')"|' + _ITEMS % _NO_START + rb")" + _ENDS
+).match
 skip_for_totals = re.compile(
     rb"(?:"
     + _HEAD
     + rb"(?:"
     + _EVENTS
     + rb'|user_message)"|'
-    + _ITEMS
+    + _ITEMS % b"function_call_output"
     + rb"|function_call|custom_tool_call|local_shell_call)"
     + _ENDS
 ).match

@@ -9,7 +9,7 @@ from typing import Any
 from session_usage.events import API, Cursor, Event, Meta, Problem, Request, Source, ToolCall, Turn
 from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
 from session_usage.providers.codex.lines import skip, skip_for_totals
-from session_usage.providers.codex.threads import AGENT, tree, uuid_ms
+from session_usage.providers.codex.threads import AGENT, started, tree, uuid_ms
 
 _VENDORS = {
     "openai": "openai",
@@ -133,6 +133,12 @@ class Rollout:
             )
         elif kind in _CALLS:
             yield from self._tool(kind, payload, time, offset)
+        elif kind == "function_call_output" and self.full:
+            child = started(payload)
+            if child:
+                yield Meta(
+                    AGENT, facts.get("session", self.thread), self.path, rank=-1, names=(child,)
+                )
 
     def _is_own(self, record: dict[str, Any], kind: Any, turn: str | None) -> bool:
         """Does the thread's own history begin here?"""

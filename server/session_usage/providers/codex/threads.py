@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from session_usage.events import Meta, Source
-from session_usage.jsonl import instant, mapping, parse, text, whole
+from session_usage.jsonl import Scan, first_lines, instant, mapping, parse, text, whole
 from session_usage.places import entries
 from session_usage.stream import both_ends
 
 AGENT = "codex"
+_STARTED = '{"agent_id"'
+_LATEST_MS = 253_402_000_000_000
+"""A little before the year 10000."""
 
 
 def uuid_ms(value: str) -> int | None:
@@ -38,7 +42,7 @@ def tree(meta: dict[str, Any], thread: str, path: str) -> tuple[str, list[str]]:
     names: list[str] = []
     depth = whole(spawned.get("depth")) or 1
     if parent and 1 < depth <= 16:
-        above = _first_meta(os.path.dirname(path), parent)
+        above = _first_meta(path, parent)
         # a parent as deep as its child would send us round in circles
         if (whole(spawn(above).get("depth")) or 0) < depth:
             parent, names = tree(above, parent, path) if above else (parent, [])
@@ -50,17 +54,74 @@ def spawn(meta: dict[str, Any]) -> dict[str, Any]:
     return mapping(mapping(mapping(meta.get("source")).get("subagent")).get("thread_spawn"))
 
 
-def _first_meta(folder: str, thread: str) -> dict[str, Any]:
-    """The first record of the thread's rollout, if it lies in this folder too."""
-    for entry in entries(folder):
-        if entry.name.endswith(f"-{thread}.jsonl"):
-            try:
-                with open(entry.path, "rb") as file:
-                    record, _ = parse(file.readline(1 << 20))
-            except OSError:
-                break
-            return mapping(mapping(record).get("payload"))
+def _first_meta(path: str, thread: str) -> dict[str, Any]:
+    """The first record of the thread's rollout, wherever it lies beside that at ``path``."""
+    for folder in _folders(path, thread):
+        for entry in entries(folder):
+            if entry.name.endswith(f"-{thread}.jsonl"):
+                for record in first_lines(entry.path):
+                    return mapping(record.get("payload"))
     return {}
+
+
+def _folders(path: str, thread: str) -> Iterator[str]:
+    """Where the rollout of a thread may be: beside ``path``, in the folders of the days around
+    its birth (they are named in the zone of then), among the archived ones."""
+    beside = os.path.dirname(path)
+    yield beside
+    root, _, day = beside.rpartition(os.sep + "sessions" + os.sep)
+    if not day:
+        root = os.path.dirname(beside)
+    born = uuid_ms(thread)
+    for off in (0, -1, 1) if born is not None and 0 <= born < _LATEST_MS else ():
+        when = time.gmtime((born or 0) // 1000 + off * 86_400)
+        yield os.path.join(root, "sessions", *time.strftime("%Y %m %d", when).split())
+    yield os.path.join(root, "archived_sessions")
+
+
+def opening(source: Source) -> Iterator[Meta]:
+    """What the first line of a rollout says of its session."""
+    for record in first_lines(source.path):
+        meta = mapping(record.get("payload"))
+        thread = source.session or ""
+        root, names = tree(meta, thread, source.path)
+        if names:
+            yield Meta(AGENT, root, source.path, names=((thread, names[-1]),))
+        else:
+            git = mapping(meta.get("git")) or mapping(record.get("git"))  # 0.20 has no payload
+            yield Meta(
+                AGENT,
+                thread,
+                source.path,
+                workspace=text(meta.get("cwd")),
+                branch=text(git.get("branch")),
+                version=text(meta.get("cli_version")),
+                created_ms=instant(meta.get("timestamp")) or instant(record.get("timestamp")),
+                origin=text(meta.get("forked_from_id")),
+            )
+        return
+
+
+def started(payload: dict[str, Any]) -> tuple[str, str] | None:
+    """(thread, name) of the subagent that a tool's result tells of, if it is that of a start."""
+    output = text(payload.get("output"))
+    if output is None or not output.startswith(_STARTED):
+        return None
+    about = mapping(parse(output.encode("utf-8", "replace"))[0])
+    thread = text(about.get("agent_id"))
+    return (thread, text(about.get("nickname")) or "subagent") if thread else None
+
+
+def children(source: Source) -> Iterator[tuple[str, str]]:
+    """(thread, name) of the subagents that this thread started."""
+    try:
+        for line in Scan(source.path, (rb"{\"agent_id\"",)):
+            record, _ = parse(line.data)
+            found = started(mapping(mapping(record).get("payload")))
+            if found:
+                yield found
+    except OSError:
+        return
 
 
 def glance(source: Source) -> Iterator[Meta]:

@@ -28,11 +28,7 @@ from session_usage.events import START, Cursor, Event, Problem, Source
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp, subfolders
 from session_usage.providers import Provider
-from session_usage.providers.copilot_cli.database import read_catalogue, read_database
-from session_usage.providers.copilot_cli.host import read_host_usage
-from session_usage.providers.copilot_cli.journal import read_journal
 from session_usage.providers.copilot_cli.state import AGENT
-from session_usage.providers.copilot_cli.workspace import read_workspace
 
 
 class CopilotCli(Provider):
@@ -66,14 +62,23 @@ class CopilotCli(Provider):
     def read(
         self, source: Source, at: Cursor = START, *, session: str | None = None, full: bool = True
     ) -> Iterator[Event]:
+        # each reader is imported when there is something for it to read
         if source.kind == "journal":
+            from session_usage.providers.copilot_cli.journal import read_journal
+
             return read_journal(source, at, full)
-        if source.kind == "database":
-            return read_database(source, at, session)
-        if source.kind == "catalogue":
-            return read_catalogue(source, session)
+        if source.kind in ("database", "catalogue"):
+            from session_usage.providers.copilot_cli import database
+
+            if source.kind == "database":
+                return database.read_database(source, at, session)
+            return database.read_catalogue(source, session)
         if source.kind == "host-usage":
+            from session_usage.providers.copilot_cli.host import read_host_usage
+
             return read_host_usage(source, at)
+        from session_usage.providers.copilot_cli.workspace import read_workspace
+
         return read_workspace(source)
 
     def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:

@@ -15,18 +15,14 @@ from session_usage.providers.copilot_cli.state import State, problem, unreadable
 from session_usage.providers.copilot_cli.totals import checkpoint_glance
 
 _PLAIN_HEAD = b'{"type":"'
-_USAGE_TYPES = (
-    "session.",
-    "assistant.message",
-    "model.model_call_success",
-    "subagent.started",
-)
+_USAGE_TYPES = ("session.", "model.model_call_success", "subagent.started")
 _FULL_TYPES = (*_USAGE_TYPES, "user.message", "tool.execution_", "skill.invoked")
 _USAGE_HEADS = tuple(_PLAIN_HEAD + name.encode() for name in _USAGE_TYPES)
 _FULL_HEADS = tuple(_PLAIN_HEAD + name.encode() for name in _FULL_TYPES)
-_USAGE_NEEDLES = (*(b'"' + name.encode() for name in _USAGE_TYPES), b'"toolUsage"')
-_FULL_NEEDLES = tuple(b'"' + name.encode() for name in _FULL_TYPES)
+_MESSAGE = b'"assistant.message"'
 _MESSAGE_HEAD = b'{"type":"assistant.message"'
+_USAGE_NEEDLES = (*(b'"' + name.encode() for name in _USAGE_TYPES), _MESSAGE, b'"toolUsage"')
+_FULL_NEEDLES = (*(b'"' + name.encode() for name in _FULL_TYPES), _MESSAGE)
 _TOOL_USAGE = (b'"toolUsage":{',)
 _HEAD_TYPE = re.compile(rb'\{\s*"type":\s*"([A-Za-z_.]+)"')
 _TOTAL = re.compile(rb'"totalNanoAiu":\s*([0-9.eE+-]+)')
@@ -37,12 +33,14 @@ _BIG = 1 << 14
 def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
     """The events of a journal from the cursor on, and last the cursor."""
     state = State(source, at)
+    heads = _FULL_HEADS if full else _USAGE_HEADS
+    with_messages = (*heads, _MESSAGE_HEAD)
     scan = Scan(
         source.path,
         _FULL_NEEDLES if full else _USAGE_NEEDLES,
         at.offset,
         plain=_PLAIN_HEAD,
-        heads=_FULL_HEADS if full else _USAGE_HEADS,
+        heads=with_messages if state.closed else heads,
         anywhere=() if full else _TOOL_USAGE,
     )
     before_tail: tuple[Any, ...] | None = None
@@ -51,8 +49,6 @@ def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
             if not complete:
                 before_tail = state.saved()
             if buffer.startswith(_MESSAGE_HEAD, begin):
-                # read only if no total covers this run: most of a journal is messages
-                state.messages.append((offset, stop - begin))
                 at_tokens = buffer.find(_OUTPUT, begin, stop)
                 if at_tokens >= 0:
                     state.output += _digits(buffer, at_tokens + len(_OUTPUT))
@@ -70,9 +66,12 @@ def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                 continue
             name = text(event.get("type"))
             if name in _ENDS_RUN:
-                if name != "session.shutdown" or not _has_totals(event):
-                    yield from _unread_messages(source, state)
-                state.messages = []
+                if name == "session.shutdown" and _has_totals(event):
+                    state.closed = True
+                    scan.heads = with_messages
+                else:
+                    yield from _unread_messages(source, state, offset)
+                state.unread = offset
             data = mapping(event.get("data"))
             if name == "assistant.message":  # with its keys in another order
                 state.output += whole(data.get("outputTokens")) or 0
@@ -101,16 +100,17 @@ def _has_totals(event: dict[str, Any]) -> bool:
     return bool(mapping(mapping(event.get("data")).get("modelMetrics")))
 
 
-def _unread_messages(source: Source, state: State) -> Iterator[Event]:
-    """The messages of a run that no total covers: proof of its calls, if nothing else is."""
-    if not state.messages:
-        return
-    with open(source.path, "rb") as file:
-        for offset, length in state.messages:
-            file.seek(offset)
-            line = file.read(length)
-            event, wrong = parse(line, b'"data":')
-            if wrong:
-                yield problem(source, state, "malformed", offset, f"a line is {wrong}")
-            if event:
-                yield from message(source, state, offset, event, mapping(event.get("data")))
+def _unread_messages(source: Source, state: State, end: int | None = None) -> Iterator[Event]:
+    """The messages of a run that no total covers: proof of its calls, if nothing else is.
+
+    Read in a pass of its own: most of a journal is messages, and most runs have totals.
+    """
+    scan = Scan(source.path, start=state.unread, plain=_MESSAGE_HEAD, heads=(_MESSAGE_HEAD,))
+    for offset, buffer, begin, stop, _ in scan.spans():
+        if end is not None and offset >= end:
+            break
+        event, wrong = parse(buffer[begin:stop], b'"data":')
+        if wrong:
+            yield problem(source, state, "malformed", offset, f"a line is {wrong}")
+        if event:
+            yield from message(source, state, offset, event, mapping(event.get("data")))

@@ -18,7 +18,7 @@ class State:
 
     FIELDS = (
         "session", "started_ms", "run_ms", "model", "byok", "origin", "turn", "names", "skills",
-        "output", "counts_no_writes",
+        "output", "counts_no_writes", "closed",
     )  # fmt: skip
 
     def __init__(self, source: Source, at: Cursor) -> None:
@@ -30,10 +30,12 @@ class State:
         self.counts_no_writes = False
         self.origin: str | None = None
         self.turn: str | None = None
+        self.closed = False
+        """Were totals written before this run? Then this run's may include them."""
         self.output = 0
-        """Output tokens that the messages of this run tell."""
-        self.messages: list[tuple[int, int]] = []
-        """(offset, length) of this run's messages, not read yet."""
+        """Output tokens that the messages of this run tell, where totals were written before."""
+        self.unread = at.offset
+        """Where this run's messages begin, which nothing has read yet."""
         self.names: dict[str, str] = {}
         self.skills: dict[str, str] = {}
         for field, value in zip(self.FIELDS, at.state, strict=False):

@@ -15,8 +15,8 @@ _PLAIN = re.compile(r"^([a-z_]+): ([^'\"\[{>|&*!#%@`\n][^\n]*)$", re.M)
 def read_workspace(source: Source) -> Events:
     """Title, folder and branch."""
     try:
-        with open(source.path, "rb") as file:
-            content = file.read(1 << 20).decode("utf-8", "replace")
+        with open(source.path, "rb", buffering=0) as file:
+            content = file.read(1 << 16).decode("utf-8", "replace")
     except OSError as error:
         yield unreadable(source, error)
         yield START

@@ -27,18 +27,6 @@ from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp, subfolders
 from session_usage.providers import Provider, Switch
 from session_usage.providers.copilot_vscode.base import AGENT
-from session_usage.providers.copilot_vscode.catalogue import (
-    local_path,
-    read_catalogue,
-    read_folder,
-    read_index,
-    read_models,
-)
-from session_usage.providers.copilot_vscode.chat import read_chat
-from session_usage.providers.copilot_vscode.debug_log import read_debug_log
-from session_usage.providers.copilot_vscode.spans import read_spans
-
-__all__ = ["PROVIDER", "CopilotVscode", "local_path", "session_folder"]
 
 
 class CopilotVscode(Provider):
@@ -101,19 +89,28 @@ class CopilotVscode(Provider):
     def read(
         self, source: Source, at: Cursor = START, *, session: str | None = None, full: bool = True
     ) -> Iterator[Event]:
+        # each reader is imported when there is something for it to read
         if source.kind == "debug-log":
+            from session_usage.providers.copilot_vscode.debug_log import read_debug_log
+
             return read_debug_log(source, at, full)
         if source.kind == "chat-session":
+            from session_usage.providers.copilot_vscode.chat import read_chat
+
             return read_chat(source)
         if source.kind == "span-store":
+            from session_usage.providers.copilot_vscode.spans import read_spans
+
             return read_spans(source, at, session)
+        from session_usage.providers.copilot_vscode import catalogue
+
         if source.kind == "catalogue":
-            return read_catalogue(source, session)
+            return catalogue.read_catalogue(source, session)
         if source.kind == "index":
-            return read_index(source, session)
+            return catalogue.read_index(source, session)
         if source.kind == "models":
-            return read_models(source)
-        return read_folder(source)
+            return catalogue.read_models(source)
+        return catalogue.read_folder(source)
 
     def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:
         """What was said in a session, by its sources; see ``Provider``."""

@@ -74,8 +74,8 @@ def read_models(source: Source) -> Iterator[Event]:
 def read_folder(source: Source) -> Iterator[Event]:
     """The folder of a workspace: ``workspace.json`` has its URI, ``meta.json`` its name."""
     try:
-        with open(source.path, "rb") as file:
-            data, _ = parse(file.read(1 << 20))
+        with open(source.path, "rb", buffering=0) as file:
+            data, _ = parse(file.read(1 << 16))
     except OSError:
         data = None
     fields = mapping(data)

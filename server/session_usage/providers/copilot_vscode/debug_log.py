@@ -37,7 +37,7 @@ _FULL_NEEDLES = (
     b'"tool_call"',
 )
 _TEXTS = (b'"userRequest":"', b'"inputMessages":"')
-_LONG = 1 << 12
+_LONG = 1 << 10
 _MOST = 10**18
 _KNOWN_TYPES = frozenset(
     {

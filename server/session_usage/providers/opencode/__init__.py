@@ -29,41 +29,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
-from session_usage import events, jsonl, messages, sqlite
-from session_usage.events import (
-    START,
-    Cursor,
-    Event,
-    Meta,
-    Problem,
-    Request,
-    Source,
-    ToolCall,
-    Turn,
-)
+from session_usage import messages
+from session_usage.events import START, Cursor, Event, Problem, Source
 from session_usage.places import Places, entries, stamp, subfolders
 from session_usage.providers import Provider
-from session_usage.providers.opencode.database import Database
-from session_usage.providers.opencode.records import Broken, Mark, Message, lineage
-from session_usage.providers.opencode.tokens import Tokens, tokens_of, whole_output
-from session_usage.providers.opencode.tree import Tree, tree_stamp
 
 AGENT = "opencode"
-OPEN_LIMIT = 100
-"""How many messages without usage are looked at again at the next reading."""
-
-_VENDORS = {
-    "amazon-bedrock": "aws.bedrock",
-    "azure": "azure.ai.openai",
-    "google": "gcp.gemini",
-    "google-vertex": "gcp.vertex_ai",
-    "google-vertex-anthropic": "gcp.vertex_ai",
-    "mistral": "mistral_ai",
-    "xai": "x_ai",
-}
-"""Provider ids of the program where OpenTelemetry's ``gen_ai.provider.name`` differs."""
 
 
 class OpenCode(Provider):
@@ -88,7 +60,7 @@ class OpenCode(Provider):
                     if entry.name.startswith("opencode") and entry.name.endswith(".db"):
                         yield from _database(entry.path)
             for path in subfolders(places.join(folder, "storage", "message")):
-                yield Source(AGENT, "tree", path, os.path.basename(path), *tree_stamp(path))
+                yield Source(AGENT, "tree", path, os.path.basename(path), *_tree_stamp(path))
 
     def database_path(self, places: Places) -> str:
         """The database that the program itself would open; empty if there is none."""
@@ -100,7 +72,7 @@ class OpenCode(Provider):
         """A session's folder in a JSON tree."""
         parent = os.path.dirname(os.path.normpath(path))
         if os.path.isdir(path) and parent.endswith(os.path.join("storage", "message")):
-            yield Source(AGENT, "tree", path, os.path.basename(path), *tree_stamp(path))
+            yield Source(AGENT, "tree", path, os.path.basename(path), *_tree_stamp(path))
 
     def read(
         self,
@@ -111,15 +83,20 @@ class OpenCode(Provider):
         full: bool = True,
     ) -> Iterator[Event]:
         """The events of one database, or of one session of the JSON tree."""
+        from session_usage import sqlite
+        from session_usage.providers.opencode.database import Database
+        from session_usage.providers.opencode.reading import Reading, mark_of
+        from session_usage.providers.opencode.tree import Tree
+
         try:
             if source.kind == "tree":
                 tree = Tree(source.path, source.session or os.path.basename(source.path))
-                yield from _Reading(tree, source, full).events(None)
+                yield from Reading(tree, source, full).events(None)
                 yield Cursor()
                 return
             with sqlite.reading(source.path) as connection:
-                database = Database(connection, source.path, _mark(at))
-                yield from _Reading(database, source, full).events(session)
+                database = Database(connection, source.path, mark_of(at))
+                yield from Reading(database, source, full).events(session)
                 mark = database.mark
             yield Cursor(mark.rowid, (*mark[1:-1], *mark.open))
         except sqlite.Unreadable as error:
@@ -148,262 +125,14 @@ def _database(path: str) -> Iterator[Source]:
         yield Source(AGENT, "database", path, None, size + more, max(changed, later))
 
 
-def _mark(at: Cursor) -> Mark:
-    try:
-        messages, sessions, rowid2, messages2, *pending = at.state
-        return Mark(at.offset, messages, sessions, rowid2, messages2, tuple(pending))
-    except ValueError:
-        return Mark()
+def _tree_stamp(folder: str) -> tuple[int, int]:
+    """(size, mtime in ns) by which a change of a session's folder shows.
 
-
-_NONE = Tokens()
-
-
-class _Call(NamedTuple):
-    """One step of a message: its tokens if it came to an end, else why there are none."""
-
-    tokens: Tokens = _NONE
-    status: str = "ok"
-    weak: bool = False
-
-
-class _Reading:
-    """One pass over a storage: what its messages, sessions and parts mean."""
-
-    def __init__(self, storage: Database | Tree, source: Source, full: bool) -> None:
-        self.storage = storage
-        self.source = source
-        self.full = full
-        self.sessions = storage.sessions()
-        self.repeated: set[str] = set()
-        self.copies: dict[str, Message] = {}
-        """Of copied messages, the one they were copied from."""
-        self.origins: dict[str, str] = {}
-        """Of forked sessions, the one they came from."""
-        self.seen: dict[str, str | None] = {}
-        """Sessions with messages in this pass, and the model that answered last."""
-
-    def problem(self, kind: str, path: str, offset: int, text: str, session: str | None) -> Problem:
-        return Problem(kind, path, offset, text, AGENT, session)
-
-    def events(self, session: str | None) -> Iterator[Event]:
-        storage = self.storage
-        if not storage.known:
-            text = "an OpenCode database without messages in a form known so far"
-            yield self.problem("drift", self.source.path, 0, text, None)
-        only = self.family(session) if session else ()
-        self.repeated = storage.repeated(only)
-        forked: list[Message] = []
-        unanswered: list[Message] = []
-        for found in storage.messages(only):
-            if type(found) is Broken:
-                yield self.problem("malformed", found.path, found.offset, found.text, None)
-            elif type(found) is Message and self.is_copy(found):
-                forked.append(found)
-            elif type(found) is Message:
-                yield from self.message(found, unanswered)
-        if forked:
-            self.match(forked)
-            for copy in forked:
-                yield from self.message(copy, unanswered)
-        if self.full:
-            yield from self.tools(only)
-        yield from self.gaps(unanswered)
-        yield from self.metas(only)
-
-    def family(self, session: str) -> tuple[str, ...]:
-        """A session and its sub-agents' sessions."""
-        return (session, *(name for name in self.sessions if self.lineage(name)[0] == session))
-
-    def lineage(self, session: str) -> tuple[str, tuple[str, ...]]:
-        """The session at the root, and the names of the sub-agents from there down."""
-        return lineage(self.sessions, session)
-
-    def is_copy(self, message: Message) -> bool:
-        """Is it older than its session? Then a fork brought it there."""
-        session = self.sessions.get(message.session)
-        if session is None or session.created is None or message.created is None:
-            return False
-        return message.created < session.created
-
-    def match(self, copies: list[Message]) -> None:
-        twins = self.storage.twins(copies)
-        for copy in copies:
-            alike = [one for one in twins.get(copy.created or 0, ()) if _same(one, copy)]
-            owners = [one for one in alike if not self.is_copy(one)] or alike
-            if owners:
-                owner = min(owners, key=lambda one: one.id)
-                if owner.id != copy.id:
-                    self.copies[copy.id] = owner
-                    self.origins.setdefault(copy.session, self.lineage(owner.session)[0])
-
-    def message(self, message: Message, unanswered: list[Message]) -> Iterator[Event]:
-        data = message.data
-        role = data.get("role")
-        owner = self.copies.get(message.id, message)
-        if role == "assistant":
-            self.seen[message.session] = jsonl.text(data.get("modelID"))
-            calls = self.calls(message)
-            if any(call.weak for call in calls):
-                unanswered.append(message)
-            for number, call in enumerate(calls):
-                if call.tokens.odd:
-                    text = "a token count is no count; it is left out"
-                    where = message.path, message.offset
-                    yield self.problem("malformed", *where, text, message.session)
-                yield self.request(message, owner, number, call)
-        elif role == "user":
-            self.seen.setdefault(message.session, None)
-            root, names = self.lineage(owner.session)
-            if self.full and not names:
-                copied = owner is not message
-                path, offset = message.path, message.offset
-                yield Turn(owner.id, AGENT, root, path, offset, message.created, copied)
-
-    def calls(self, message: Message) -> list[_Call]:
-        """The calls that this message is evidence of, in order."""
-        data = message.data
-        tokens = tokens_of(data.get("tokens"))
-        error = jsonl.mapping(data.get("error"))
-        status = "ok"
-        if error:
-            status = "cancelled" if error.get("name") == "MessageAbortedError" else "error"
-        if tokens.used and message.id not in self.repeated:
-            return [_Call(tokens, status)]
-        steps: list[Tokens] = []
-        open_step = False
-        for part in self.storage.steps(message):
-            kind = part.get("type")
-            if kind == "step-start":
-                steps.append(_NONE)
-                open_step = True
-            elif kind == "step-finish":
-                if open_step:
-                    steps.pop()
-                steps.append(tokens_of(part.get("tokens")))
-                open_step = False
-        if not steps:
-            if tokens.used or error:
-                return [_Call(tokens if tokens.used else _NONE, status)]
-            ended = jsonl.mapping(data.get("time")).get("completed") is not None
-            return [] if ended else [_Call(weak=True)]
-        if tokens.used and not any(step.used for step in steps):
-            steps[-1] = tokens
-        calls = [_Call(step) if step.used else _Call(status="error") for step in steps]
-        last = calls[-1].tokens
-        calls[-1] = _Call(last, status, weak=not last.used and not error)
-        return calls
-
-    def request(self, message: Message, owner: Message, number: int, call: _Call) -> Request:
-        data, tokens = message.data, call.tokens
-        fresh, read, write = tokens.fresh, tokens.read, tokens.write
-        root, names = self.lineage(owner.session)
-        vendor = jsonl.text(data.get("providerID"))
-        copilot = vendor is not None and vendor.startswith("github-copilot")
-        session = self.sessions.get(owner.session)
-        compaction = data.get("summary") is True or data.get("mode") == "compaction"
-        return Request(
-            f"{owner.id}#{number}" if number else owner.id,
-            AGENT,
-            root,
-            self.source.kind,
-            message.path,
-            message.offset,
-            started_ms=message.created,
-            model=jsonl.text(data.get("modelID")),
-            provider="copilot" if copilot else _VENDORS.get(vendor or "", vendor),
-            billing=events.COPILOT if copilot else events.API,
-            status=call.status,
-            input_tokens=None if fresh is None else fresh + (read or 0) + (write or 0),
-            cache_read_tokens=read,
-            cache_write_tokens=write,
-            output_tokens=whole_output(tokens, session),
-            reasoning_tokens=tokens.reasoning,
-            surface="compaction" if compaction else "chat",
-            subagent=names,
-            subagent_id=owner.session if names else None,
-            turn=None if names or owner is not message else jsonl.text(data.get("parentID")),
-            copied=owner is not message,
-            weak=call.weak,
-            cwd=jsonl.text(jsonl.mapping(data.get("path")).get("cwd")),
-        )
-
-    def tools(self, only: tuple[str, ...]) -> Iterator[ToolCall]:
-        for part in self.storage.tools(only):
-            data = part.data
-            name = jsonl.text(data.get("tool"))
-            if data.get("type") != "tool" or name is None:
-                continue
-            state = jsonl.mapping(data.get("state"))
-            time = jsonl.mapping(state.get("time"))
-            start, end = jsonl.whole(time.get("start")), jsonl.whole(time.get("end"))
-            owner = self.copies.get(part.message)
-            root, names = self.lineage(owner.session if owner else part.session)
-            message = owner.id if owner else part.message
-            status = state.get("status")
-            yield ToolCall(
-                f"{message}:{jsonl.text(data.get('callID'))}",
-                AGENT,
-                root,
-                part.path,
-                part.offset,
-                start,
-                name,
-                subagent=names,
-                skill=jsonl.text(jsonl.mapping(state.get("input")).get("name"))
-                if name == "skill"
-                else None,
-                ok=True if status == "completed" else False if status == "error" else None,
-                duration_ms=None if start is None or end is None else max(0, end - start),
-                copied=owner is not None,
-            )
-
-    def gaps(self, unanswered: list[Message]) -> Iterator[Problem]:
-        """Names the calls whose usage will never come; the others are looked at again."""
-        told: set[str] = set()
-        waiting: list[str] = []
-        for message in unanswered:
-            if not self.storage.later(message):
-                waiting.append(message.id)
-            elif message.session not in told:
-                told.add(message.session)
-                text = "OpenCode was stopped during a call and never wrote what it used"
-                root = self.lineage(message.session)[0]
-                yield self.problem("gap", message.path, message.offset, text, root)
-        self.storage.mark = self.storage.mark._replace(open=tuple(waiting[-OPEN_LIMIT:]))
-
-    def metas(self, only: tuple[str, ...]) -> Iterator[Meta]:
-        for name, session in self.sessions.items():
-            if name not in self.seen and not self.storage.changed(session):
-                continue
-            if only and name not in only:
-                continue
-            root, names = self.lineage(name)
-            if names:
-                yield Meta(AGENT, root, self.source.path, names=((name, names[-1]),))
-                continue
-            yield Meta(
-                AGENT,
-                name,
-                self.source.path,
-                title=session.title,
-                workspace=session.directory,
-                project=session.worktree if session.worktree != "/" else None,
-                version=session.version,
-                model=session.model or self.seen.get(name),
-                created_ms=session.created,
-                updated_ms=session.updated,
-                origin=session.origin or self.origins.get(name),
-            )
-
-
-def _same(one: Message, copy: Message) -> bool:
-    """Are these two rows of one message? A copy taken while it ran lacks the later figures."""
-    for name in ("role", "modelID", "providerID"):
-        if one.data.get(name) != copy.data.get(name):
-            return False
-    tokens = copy.data.get("tokens")
-    return not tokens_of(tokens).used or one.data.get("tokens") == tokens
+    The last message is the one that is written to; ids sort by time.
+    """
+    last = [entry for entry in entries(folder) if entry.name.endswith(".json")][-1:]
+    size, changed = stamp(last[0]) if last else (0, 0)
+    return size, max(changed, stamp(folder)[1])
 
 
 PROVIDER = OpenCode()

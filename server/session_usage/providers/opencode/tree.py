@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from session_usage import jsonl
-from session_usage.places import entries, stamp, subfolders
+from session_usage.places import entries, subfolders
 from session_usage.providers.opencode.records import (
     Broken,
     Mark,
@@ -173,13 +173,3 @@ def _read(path: str) -> tuple[dict[str, Any], str | None]:
     except OSError as error:
         return {}, error.strerror or "unreadable"
     return parsed(data)
-
-
-def tree_stamp(folder: str) -> tuple[int, int]:
-    """(size, mtime in ns) by which a change of a session's folder shows.
-
-    The last message is the one that is written to; ids sort by time.
-    """
-    last = [entry for entry in entries(folder) if entry.name.endswith(".json")][-1:]
-    size, changed = stamp(last[0]) if last else (0, 0)
-    return size, max(changed, stamp(folder)[1])

@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 
 from attrs import frozen
 
-from session_usage.estimates import DEFAULT_PRICING, ModelPricing, estimate_cost
 from session_usage.events import Problem
-from session_usage.payloads import (
+from session_usage.session_log.estimates import DEFAULT_PRICING, ModelPricing, estimate_cost
+from session_usage.session_log.payloads import (
     PAYLOADS,
     UNKNOWN_COST,
     ZERO_TIME,

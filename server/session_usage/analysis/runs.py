@@ -6,9 +6,19 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from session_usage import facts, money
+from session_usage import money
+from session_usage.analysis import facts
+from session_usage.analysis.figures import (
+    Rows,
+    Subject,
+    base,
+    dearest,
+    model_of,
+    seconds,
+    stamp,
+    usd,
+)
 from session_usage.events import COPILOT, Counter, Request
-from session_usage.figures import Rows, Subject, base, dearest, model_of, seconds, stamp, usd
 from session_usage.jsonl import mapping, whole
 from session_usage.reconcile import Session
 from session_usage.report import Amount, amounts, times

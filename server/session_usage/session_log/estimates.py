@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from session_usage import money
-from session_usage.payloads import UNKNOWN_COST
+from session_usage.session_log.payloads import UNKNOWN_COST
 
 
 class ModelPricing(NamedTuple):

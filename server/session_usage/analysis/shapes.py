@@ -17,10 +17,19 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from session_usage import facts, runs
+from session_usage.analysis import facts, runs
+from session_usage.analysis.figures import (
+    TOKENS,
+    Rows,
+    Subject,
+    base,
+    dearest,
+    model_of,
+    seconds,
+    stamp,
+)
 from session_usage.errors import UsageError
 from session_usage.events import Counter, Event, Request, ToolCall
-from session_usage.figures import TOKENS, Rows, Subject, base, dearest, model_of, seconds, stamp
 from session_usage.pricing import is_utility
 from session_usage.reconcile import Session, reconcile
 from session_usage.report import DETAILS, amounts, times
