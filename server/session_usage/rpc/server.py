@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -262,6 +263,8 @@ class Server(LanguageServer):
         self.indexer.path = self.desk.path
         self.indexer.start()
         _load_handlers()
+        gc.freeze()  # what was imported stays
+        gc.enable()  # the command line turns it off
         self.board.link.configure()
 
     def _heard(self, line: dict[str, Any]) -> None:
