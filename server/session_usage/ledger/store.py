@@ -35,7 +35,7 @@ CREATE TABLE sessions(
   late INTEGER NOT NULL DEFAULT 1, updated_ns INTEGER NOT NULL DEFAULT 0,
   updated_ms INTEGER NOT NULL DEFAULT 0, begin_ms INTEGER, request_ms INTEGER,
   listed INTEGER NOT NULL DEFAULT 0, ended INTEGER NOT NULL DEFAULT 0,
-  title TEXT, workspace TEXT, project TEXT, branch TEXT,
+  title TEXT, workspace TEXT, project TEXT, branch TEXT, label INTEGER,
   requests INTEGER NOT NULL DEFAULT 0, nano INTEGER, problems INTEGER NOT NULL DEFAULT 0,
   row BLOB, trouble BLOB, lost BLOB, calls BLOB, changed INTEGER NOT NULL DEFAULT 0,
   UNIQUE(agent, name));
@@ -46,6 +46,7 @@ CREATE INDEX sessions_problems ON sessions(problems) WHERE problems > 0;
 CREATE INDEX sessions_begin ON sessions(begin_ms);
 CREATE TABLE folders(id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
 CREATE TABLE origins(id INTEGER PRIMARY KEY, agent TEXT NOT NULL, kind TEXT NOT NULL);
+CREATE TABLE labels(id INTEGER PRIMARY KEY, text BLOB NOT NULL UNIQUE);
 CREATE TABLE files(
   id INTEGER PRIMARY KEY, origin INTEGER NOT NULL, folder INTEGER, name NOT NULL,
   owner INTEGER, position INTEGER NOT NULL DEFAULT 0, device INTEGER, inode INTEGER,
@@ -245,6 +246,7 @@ _COLUMNS = {
     "spots": ("subagent", "skill", "workspace", "branch"),
     "helpers": ("tool", "subagent", "skill"),
     "folders": ("path",),
+    "labels": ("text",),
     "origins": ("agent", "kind"),
 }
 

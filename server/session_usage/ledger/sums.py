@@ -213,10 +213,9 @@ class Sums:
         begun = [at for usage, _ in counted if (at := moment(usage)) is not None]
         begin, _ = times(session)
         project = project_of(meta.workspace, meta.project)
-        row = cards.packed(
-            iso(meta.created_ms or begin), iso(updated_ms or None), there,
-            sorted(models, key=lambda name: (-models[name], name)), totals.wire(),
-        )  # fmt: skip
+        row = cards.packed(iso(meta.created_ms or begin), iso(updated_ms or None), totals.wire())
+        best = sorted(models, key=lambda name: (-models[name], name))
+        label = self._number("labels", (cards.label(there, best),))
         trouble = [problem_wire(problem) for problem in session.problems]
         listed = int(
             session.id is not None and (has_sources or bool(session.requests) or bool(meta.path))
@@ -230,12 +229,12 @@ class Sums:
         self.connection.execute(
             "UPDATE sessions SET late = ?, updated_ns = ?, updated_ms = ?, begin_ms = ?,"
             " request_ms = ?, listed = ?, ended = ?, title = ?, workspace = ?, project = ?,"
-            " branch = ?, requests = ?, nano = ?, problems = ?, row = ?, trouble = ?, lost = ?,"
-            " changed = ? WHERE id = ?",
+            " branch = ?, label = ?, requests = ?, nano = ?, problems = ?, row = ?,"
+            " trouble = ?, lost = ?, changed = ? WHERE id = ?",
             (
                 int(not has_sources), updated_ns, min(updated_ms, _LIMIT),
                 min(begun, default=None), max(calls, default=None), listed, _ended(session),
-                *safe, totals.requests,
+                *safe, label, totals.requests,
                 None if totals.nano_aiu is None else min(totals.nano_aiu, _LIMIT), len(trouble),
                 row, codec.dumps(trouble) if trouble else None,
                 codec.dumps(sorted(elsewhere)) if elsewhere else None, generation, number,

@@ -27,13 +27,15 @@ from session_usage.places import Places, entries
 from session_usage.rpc.cards import load_prices
 from session_usage.rpc.events import Events, available, roots
 
-_HOT = 24
+_NEWEST, _HOT = 6, 24
 """How many of the newest logs are looked at all the time."""
 _FOLDERS = 32
 _WINDOWS = 6
 """So many of the latest windows of each VS Code are where sessions are born."""
-_PAUSES = ((10.0, 0.04), (120.0, 0.1), (1800.0, 0.25))
+_PAUSES = ((10.0, 0.04), (60.0, 0.1), (1800.0, 0.25))
 """(seconds since something happened, seconds between two looks)."""
+_OTHERS = 0.2
+"""Seconds between two looks at anything but the few newest logs."""
 _SLOWEST = 0.5
 _SWEEP_SHARE = 500
 """A sweep may take this part of the time between two sweeps."""
@@ -53,7 +55,7 @@ class Watcher:
         self.told_at = 0.0
         self.writing = False
         self.stopped = False
-        self.next_sweep = 0.0
+        self.next_sweep = self.next_others = 0.0
         self.last_change = time.monotonic()
         self.seen: dict[str, tuple[int, int]] = {}
         self.version = -1
@@ -167,7 +169,12 @@ class Watcher:
         changed = set(self.keeper.scanner.waiting)
         if self.events is not None:
             changed |= {path.removesuffix("-wal") for path in self.events.take()}
-        for path, before in self.seen.items():
+        looked = list(self.seen.items())
+        if time.monotonic() < self.next_others:
+            looked = looked[:_NEWEST]
+        else:
+            self.next_others = time.monotonic() + _OTHERS
+        for path, before in looked:
             now = look_at(path)
             if now != before:
                 self.seen[path] = now
