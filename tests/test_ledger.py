@@ -363,7 +363,8 @@ def test_nothing_of_a_message_is_in_the_ledger(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, places_of(folder, "copilot-cli"))
     ledger.sweep()
     for row in ledger.keeper.connection.execute(
-        "SELECT f.data, s.path, s.agent FROM facts f JOIN sources s ON s.id = f.source"
+        "SELECT f.data, s.path, s.agent, n.name FROM facts f JOIN sources s ON s.id = f.source"
+        " JOIN sessions n ON n.id = f.session"
     ):
         for event in codec.unpack(*row):
             if not isinstance(event, Meta):
@@ -397,7 +398,7 @@ def test_facts_of_a_version_with_other_fields_are_still_read() -> None:
     before = codec.names()
     before["R"] = ["key", "gone", *[name for name in before["R"] if name not in ("key", "ttft_ms")]]
     row = ["k", 1, *range(10, len(before["R"]) + 8)]
-    blob = codec._squeezed(["RX", [[value] for value in row], [[1]]], "/p")
+    blob = codec._squeezed(["RX", [[value] for value in row], [[1]]], ("/p", ""))
     (event,) = codec.unpack(codec.translate(blob, before), "/p", "a")
     assert isinstance(event, Request)
     assert (event.key, event.ttft_ms) == ("k", None)

@@ -110,6 +110,7 @@ class Keeper:
         if not store.get(self.connection, "complete"):
             with store.transaction(self.connection):
                 store.put(self.connection, "complete", 1)
+            store.compact(self.connection)
         return done
 
     def look(self, paths: Iterable[str], stop: Stop = lambda: False) -> int:

@@ -27,9 +27,9 @@ CREATE TABLE sessions(
   late INTEGER NOT NULL DEFAULT 1, updated_ns INTEGER NOT NULL DEFAULT 0,
   updated_ms INTEGER NOT NULL DEFAULT 0, begin_ms INTEGER, request_ms INTEGER,
   listed INTEGER NOT NULL DEFAULT 0, ended INTEGER NOT NULL DEFAULT 0,
-  title TEXT, workspace TEXT, project TEXT, branch TEXT,
+  title TEXT, workspace TEXT, project TEXT, branch TEXT, label INTEGER,
   requests INTEGER NOT NULL DEFAULT 0, nano INTEGER, problems INTEGER NOT NULL DEFAULT 0,
-  row BLOB, trouble BLOB, lost BLOB, changed INTEGER NOT NULL DEFAULT 0,
+  row BLOB, trouble BLOB, lost BLOB, calls BLOB, changed INTEGER NOT NULL DEFAULT 0,
   UNIQUE(agent, name));
 CREATE INDEX sessions_updated ON sessions(updated_ms);
 CREATE INDEX sessions_changed ON sessions(changed);
@@ -38,6 +38,7 @@ CREATE INDEX sessions_problems ON sessions(problems) WHERE problems > 0;
 CREATE INDEX sessions_begin ON sessions(begin_ms);
 CREATE TABLE folders(id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
 CREATE TABLE origins(id INTEGER PRIMARY KEY, agent TEXT NOT NULL, kind TEXT NOT NULL);
+CREATE TABLE labels(id INTEGER PRIMARY KEY, text BLOB NOT NULL UNIQUE);
 CREATE TABLE files(
   id INTEGER PRIMARY KEY, origin INTEGER NOT NULL, folder INTEGER, name NOT NULL,
   owner INTEGER, position INTEGER NOT NULL DEFAULT 0, device INTEGER, inode INTEGER,
@@ -59,7 +60,6 @@ CREATE INDEX facts_session ON facts(session);
 CREATE TABLE copies(session INTEGER, source INTEGER, PRIMARY KEY(session, source)) WITHOUT ROWID;
 CREATE TABLE dirty(session INTEGER PRIMARY KEY);
 CREATE TABLE marks(mark INTEGER, session INTEGER, PRIMARY KEY(mark, session)) WITHOUT ROWID;
-CREATE INDEX marks_session ON marks(session);
 CREATE TABLE kinds(
   id INTEGER PRIMARY KEY, agent TEXT, model TEXT, provider TEXT, billing TEXT, basis INTEGER,
   surface TEXT, remainder INTEGER);
@@ -73,8 +73,7 @@ CREATE INDEX cells_session ON cells(session);
 CREATE TABLE helpers(id INTEGER PRIMARY KEY, tool TEXT, subagent TEXT, skill TEXT);
 CREATE TABLE tools(
   quarter INTEGER, session INTEGER, helper INTEGER, calls INTEGER,
-  PRIMARY KEY(quarter, session, helper)) WITHOUT ROWID;
-CREATE INDEX tools_session ON tools(session);
+  PRIMARY KEY(session, quarter, helper)) WITHOUT ROWID;
 """
 
 ACTIVE, EXCLUDED, FORGOTTEN = 0, 1, 2
@@ -187,6 +186,13 @@ def _translate(connection: sqlite3.Connection) -> None:
         put(connection, "fields", codec.dumps(names))
 
 
+def compact(connection: sqlite3.Connection) -> None:
+    """Gives back the room between what was written out of order, if nobody else writes."""
+    with contextlib.suppress(sqlite3.OperationalError):
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """All of the block or nothing of it; waits for another writer."""
@@ -216,6 +222,7 @@ _COLUMNS = {
     "spots": ("subagent", "skill", "workspace", "branch"),
     "helpers": ("tool", "subagent", "skill"),
     "folders": ("path",),
+    "labels": ("text",),
     "origins": ("agent", "kind"),
 }
 

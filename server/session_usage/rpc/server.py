@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -96,21 +97,21 @@ class Protocol(LanguageServerProtocol):
     def answer(self, number: Any, result: Any) -> None:
         """Sends a result."""
         body = result.data if isinstance(result, Prepared) else codec.dumps(result)
-        self.send(b'{"jsonrpc":"2.0","id":' + codec.dumps(number) + b',"result":' + body + b"}")
+        self.send(b'{"jsonrpc":"2.0","id":', codec.dumps(number), b',"result":', body, b"}")
 
     def fail(self, number: Any, code: int, text: str) -> None:
         """Sends an error: one line, nothing else."""
         error = {"code": code, "message": text.replace("\n", " ")[:500]}
         self.send(codec.dumps({"jsonrpc": "2.0", "id": number, "error": error}))
 
-    def send(self, body: bytes) -> None:
+    def send(self, *parts: bytes) -> None:
         """Sends a message; a client that is gone is no error."""
         if self.writer is None:
             return
         if self._include_headers:
-            body = b"Content-Length: %d\r\n\r\n" % len(body) + body
+            parts = b"Content-Length: %d\r\n\r\n" % sum(map(len, parts)), *parts
         with contextlib.suppress(OSError, ValueError):
-            sent = self.writer.write(body)
+            sent = self.writer.write(b"".join(parts))
             if sent is not None and asyncio.iscoroutine(sent):
                 task = asyncio.ensure_future(sent)
                 task.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -262,6 +263,8 @@ class Server(LanguageServer):
         self.indexer.path = self.desk.path
         self.indexer.start()
         _load_handlers()
+        gc.freeze()  # what was imported stays
+        gc.enable()  # the command line turns it off
         self.board.link.configure()
 
     def _heard(self, line: dict[str, Any]) -> None:

@@ -16,6 +16,8 @@ from session_usage.rpc.framing import Broken, Frames
 from session_usage.rpc.server import PARSE_ERROR, Server
 
 _CHUNK = 1 << 16
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8
+"""Options of mallopt(3)."""
 
 
 class Pipe:
@@ -130,6 +132,19 @@ def _announce(kind: str, address: Any) -> None:
     sys.stderr.flush()
 
 
+def _frugal() -> None:
+    """Has the C library of Linux give large pieces of memory back, and share small ones among
+    threads; elsewhere nothing."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):
+        option = ctypes.CDLL(None).mallopt
+        option(_MMAP_THRESHOLD, 1 << 17)
+        option(_ARENA_MAX, 1)
+
+
 def run(
     start: Start,
     *,
@@ -145,6 +160,7 @@ def run(
     server = Server(start, token)
 
     async def main() -> None:
+        asyncio.get_running_loop().call_soon(_frugal)
         try:
             if websocket is not None:
                 await serve_websocket(server, host, websocket)
