@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from session_usage.events import BASES, BILLED, COPILOT, UNKNOWN, Counter, Request
+from session_usage.events import BASES, COPILOT, UNKNOWN, Counter, Request
 from session_usage.money import usd
 
 _STRENGTH = {basis: strength for strength, basis in enumerate(BASES)}
 
 
 _STATUS = Request._fields.index("status")
-_NANO = Request._fields.index("nano_aiu")
 _TOKEN_COLUMNS = tuple(
     (name, Request._fields.index(name))
     for name in (
@@ -79,8 +78,8 @@ class Tally:
         self.unattributed_seen = False
         self.basis_rank = -1
 
-    def add_billed(self, requests: Sequence[Request], billing: str) -> None:
-        """Counts requests that all have a server's figure and one billing, column by column."""
+    def add_known(self, requests: Sequence[Request], amount: int, basis: str, billing: str) -> None:
+        """Counts requests of known amounts, of one basis and one billing, column by column."""
         columns = list(zip(*requests, strict=True))
         self.requests += len(requests)
         self.failed_requests += len(requests) - columns[_STATUS].count("ok")
@@ -88,12 +87,11 @@ class Tally:
             known = _sum(columns[column])
             if known is not None:
                 setattr(self, name, (getattr(self, name) or 0) + known)
-        amount = sum(columns[_NANO])
         self.nano_aiu = (self.nano_aiu or 0) + amount
         if billing == COPILOT:
             self.copilot_seen = True
             self.copilot_nano_aiu = (self.copilot_nano_aiu or 0) + amount
-        self.basis_rank = max(self.basis_rank, _STRENGTH[BILLED])
+        self.basis_rank = max(self.basis_rank, _STRENGTH[basis])
 
     @property
     def basis(self) -> str:

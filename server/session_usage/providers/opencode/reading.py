@@ -64,7 +64,9 @@ class Reading:
         self.seen: dict[str, str | None] = {}
         """Sessions with messages in this pass, and the model that answered last."""
 
-    def _problem(self, kind: str, path: str, offset: int, text: str, session: str | None) -> Problem:
+    def _problem(
+        self, kind: str, path: str, offset: int, text: str, session: str | None
+    ) -> Problem:
         return Problem(kind, path, offset, text, AGENT, session)
 
     def events(self, session: str | None) -> Iterator[Event]:
