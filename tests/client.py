@@ -23,11 +23,17 @@ Message = dict[str, Any]
 class Client:
     """One server process and what it sent."""
 
-    def __init__(self, home: Path, *arguments: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        path: tuple[str, ...] = (),
+    ) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "session_usage.cli", "serve", "--home", str(home), *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=environment(home, env),
+            env=environment(home, env, path),
         )  # fmt: skip
         self.notes: list[Message] = []
         self.errors: list[str] = []
@@ -153,9 +159,13 @@ class Client:
         return [int(each) for each in text.split()]
 
 
-def environment(home: Path, more: dict[str, str] | None = None) -> dict[str, str]:
-    """The environment of a process whose home folder is ``home``."""
-    found = {**os.environ, "PYTHONPATH": SERVER, "SESSION_USAGE_HOME": str(home / "own")}
+def environment(
+    home: Path, more: dict[str, str] | None = None, path: tuple[str, ...] = ()
+) -> dict[str, str]:
+    """The environment of a process whose home folder is ``home``; ``path``: further folders
+    that modules are in."""
+    modules = os.pathsep.join((SERVER, *path))
+    found = {**os.environ, "PYTHONPATH": modules, "SESSION_USAGE_HOME": str(home / "own")}
     return {**found, **(more or {})}
 
 

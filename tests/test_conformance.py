@@ -17,10 +17,11 @@ from typing import Any
 import cases
 import pytest
 
+from session_usage.counters import TOKENS
 from session_usage.events import START, Counter, Cursor, Request, Source
 from session_usage.places import Places
 from session_usage.providers import _BUILT_IN, provider_for
-from session_usage.reconcile import TOKENS, Session, reconcile
+from session_usage.reconcile import Session, reconcile
 from session_usage.sessions import Library
 
 ALL = [(folder, case) for folder in cases.AGENTS for case in cases.names(folder)]

@@ -11,7 +11,8 @@ import pytest
 from session_usage import pricing
 from session_usage.events import ESTIMATED, PRICED, START, Request
 from session_usage.jsonl import instant
-from session_usage.live.clock import Cache, caches, caches_of, next_turn
+from session_usage.live import clock
+from session_usage.live.clock import Cache, Journals, caches, caches_of, next_turn
 from session_usage.providers.copilot_cli import PROVIDER
 
 DATA = Path(__file__).parent / "data" / "live"
@@ -94,48 +95,77 @@ def test_a_long_journal_is_read_from_its_end(tmp_path: Path) -> None:
     assert caches_of(str(path)) == caches_of(str(DATA / "v1.0.79-capi-tools.jsonl"))
 
 
+def test_a_growing_journal_is_read_on_and_not_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "events.jsonl"
+    lines = (DATA / "capi-tools.jsonl").read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"")
+    journals, scans = Journals(), list[int]()
+
+    class Counted(clock.Scan):
+        def __init__(self, path: str, needles: Any, start: int) -> None:
+            scans.append(start)
+            super().__init__(path, needles, start)
+
+    monkeypatch.setattr(clock, "Scan", Counted)
+    assert journals.caches(str(path)) == {}
+    for line in lines:
+        for part in (line[:30], line[30:]):
+            with path.open("ab") as file:
+                file.write(part)
+            journals.caches(str(path))
+    assert journals.caches(str(path)) == caches_of(str(DATA / "capi-tools.jsonl"))
+    assert scans[:-1] == sorted(scans[:-1]), "read on from the last whole line"
+    count = len(scans)
+    assert journals.caches(str(path))
+    assert len(scans) == count, "nothing new: not opened"
+    path.write_bytes(b"".join(lines[:1]))  # rewound
+    assert journals.caches(str(path)) == {}
+    path.unlink()
+    assert journals.caches(str(path)) == {}
+
+
 def test_cost_of_a_recorded_session_exactly() -> None:
     path = DATA / "capi-tools.jsonl"
-    clock = next_turn(caches_of(str(path)), requests_of(path), PRICES, NOW)
-    assert clock is not None
+    found = next_turn(caches_of(str(path)), requests_of(path), PRICES, NOW)
+    assert found is not None
     # the last call read 15,500 and wrote 250 tokens; $0.30 and $3.75 a million
-    assert (clock.model, clock.tokens) == (SONNET, 15_750)
-    assert clock.warm_nano_aiu == 15_750 * 30_000
-    assert clock.cold_nano_aiu == 15_750 * 375_000
+    assert (found.model, found.tokens) == (SONNET, 15_750)
+    assert found.warm_nano_aiu == 15_750 * 30_000
+    assert found.cold_nano_aiu == 15_750 * 375_000
     # the model has left the card since: its last rate, named
-    assert (clock.basis, clock.assumptions) == (ESTIMATED, ("rate of 2026-08-24",))
-    assert clock.wire(NOW) == {
+    assert (found.basis, found.assumptions) == (ESTIMATED, ("rate of 2026-08-24",))
+    assert found.wire() == {
         "model": SONNET,
         "expiresAt": "2026-11-20T10:44:17.223Z",
-        "warm": True,
         "tokens": 15_750,
         "warmCost": 472_500_000,
         "coldCost": 5_906_250_000,
         "basis": "estimated",
         "assumptions": ["rate of 2026-08-24"],
     }
-    assert clock.wire(clock.expires_ms)["warm"] is False
 
 
 def test_a_published_rate_assumes_nothing() -> None:
-    clock = next_turn(cached(), [a_call()], PRICES, instant("2026-08-01T00:00:00Z") or 0)
-    assert clock is not None
-    assert (clock.basis, clock.assumptions) == (PRICED, ())
+    found = next_turn(cached(), [a_call()], PRICES, instant("2026-08-01T00:00:00Z") or 0)
+    assert found is not None
+    assert (found.basis, found.assumptions) == (PRICED, ())
 
 
 def test_where_writes_are_free_the_whole_prompt_is_taken_as_cached() -> None:
     path = DATA / "capi-gpt-tools.jsonl"
-    clock = next_turn(caches_of(str(path)), requests_of(path), PRICES, NOW)
-    assert clock is not None
+    found = next_turn(caches_of(str(path)), requests_of(path), PRICES, NOW)
+    assert found is not None
     (rate,) = {
         quote.rate for quote in [PRICES.quote(requests_of(path)[-1]._replace(nano_aiu=None))]
     }
     assert rate is not None
-    assert clock.tokens == 15_801
-    assert clock.warm_nano_aiu == round(15_801 * (rate.cache_read or 0) / 1_000_000)
-    assert clock.cold_nano_aiu == round(15_801 * rate.input / 1_000_000)
-    assert clock.basis == ESTIMATED
-    assert "the whole last prompt taken as cached" in clock.assumptions
+    assert found.tokens == 15_801
+    assert found.warm_nano_aiu == round(15_801 * (rate.cache_read or 0) / 1_000_000)
+    assert found.cold_nano_aiu == round(15_801 * rate.input / 1_000_000)
+    assert found.basis == ESTIMATED
+    assert "the whole last prompt taken as cached" in found.assumptions
 
 
 def test_the_last_call_of_the_main_agent_decides() -> None:
@@ -145,18 +175,18 @@ def test_the_last_call_of_the_main_agent_decides() -> None:
         a_call(started_ms=NOW + 5, subagent=("sub",), cache_read_tokens=7),
         a_call(started_ms=NOW + 6, surface="background", model="gpt-4o-mini"),
     ]
-    clock = next_turn(cached(), reversed(calls), PRICES, NOW)
-    assert clock is not None
-    assert clock.tokens == 15_750
+    found = next_turn(cached(), reversed(calls), PRICES, NOW)
+    assert found is not None
+    assert found.tokens == 15_750
 
 
 def test_a_cache_of_an_hour_is_written_at_the_rate_of_an_hour() -> None:
     rate = PRICES.quote(a_call(nano_aiu=None)).rate
     assert rate is not None
-    clock = next_turn(cached(ttl=3600), [a_call()], PRICES, NOW)
-    assert clock is not None
+    found = next_turn(cached(ttl=3600), [a_call()], PRICES, NOW)
+    assert found is not None
     hour = rate.cache_write if rate.cache_write_1h is None else rate.cache_write_1h
-    assert clock.cold_nano_aiu == 15_750 * (hour or 0) // 1_000_000
+    assert found.cold_nano_aiu == 15_750 * (hour or 0) // 1_000_000
 
 
 UNKNOWN: list[tuple[str, dict[str, Cache], list[Request]]] = [

@@ -129,7 +129,7 @@ def test_quota() -> None:
     premium, chat = facts.quotas(QUOTA["quotaSnapshots"])
     assert (premium.entitlement, premium.used, premium.remaining_percent) == (1500, 101, 93.3)
     assert premium.wire()["resetsAt"] == "2026-12-01T00:00:00.000Z"
-    assert (chat.entitlement, chat.remaining_percent, chat.wire()["resetsAt"]) == (None, None, None)
+    assert (chat.unlimited, chat.entitlement, chat.wire()["resetsAt"]) == (True, None, None)
     assert facts.quotas(None) == ()
 
 

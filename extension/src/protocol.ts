@@ -486,6 +486,10 @@ export interface Status {
   month: Month;
   /** Null unless a plan or an allowance is set. */
   allowance: Allowance | null;
+  /** What sending the next message in the current session costs at least; null where the logs do not tell. */
+  cache: CacheClock | null;
+  /** What a running Copilot CLI tells; absent while the setting `live.connect` is off. */
+  live?: LiveStatus;
   /** The first request there is any record of, ISO-8601 UTC with milliseconds; null: not known. */
   knownSince: string | null;
   /** The last change of any figure, ISO-8601 UTC with milliseconds; null: not known. */
@@ -497,6 +501,111 @@ export interface Status {
   off: AgentSwitch[];
   /** Grows with every change of the ledger. */
   generation: number;
+}
+
+/** What the cached prompt of a session costs the next message at least: now, and once the cache has expired. The answer and what is new in the prompt come on top. */
+export interface CacheClock {
+  /** The model of the session's last call. */
+  model: string;
+  /** Until when the cache is warm, ISO-8601 UTC with milliseconds; it may have passed. */
+  expiresAt: string;
+  /** Tokens of the prompt that are cached. */
+  tokens: number;
+  /** Nano-AIU for them before that time: the cache-read rate. */
+  warmCost: number;
+  /** Nano-AIU for them after it: the cache-write rate, or the input rate where caching is free. */
+  coldCost: number;
+  /** `priced` or `estimated`. */
+  basis: Basis;
+  /** What was assumed, in short plain words. */
+  assumptions: string[];
+}
+
+/** What a running Copilot CLI tells beyond its logs. Figures are null until it has told them. */
+export interface LiveStatus {
+  /** `connecting` until the first answer; `waiting` after a problem, until the next attempt. */
+  state: "connecting" | "connected" | "waiting";
+  /** Why there is no connection, in one line; what the logs tell goes on. */
+  problem: string | null;
+  /** Id of the session that is followed; null: none, only the account's quota is known. */
+  session: string | null;
+  /** How much of the followed session's context window is used. */
+  contextTokens: number | null;
+  /** How much fits into it. */
+  contextLimit: number | null;
+  /** The part of the system's prompt. */
+  systemTokens: number | null;
+  /** The part of the conversation. */
+  conversationTokens: number | null;
+  /** The part of the definitions of tools. */
+  toolTokens: number | null;
+  /** The account's allowances as GitHub counts them, all its machines included. */
+  quotas: Quota[];
+}
+
+/** One allowance of the account. Null: not told. */
+export interface Quota {
+  /** `premium_interactions`, `chat` or `completions`. */
+  kind: string;
+  unlimited: boolean;
+  /** How much there is in a month, in the allowance's own unit. */
+  entitlement: number | null;
+  used: number | null;
+  /** What is left of it, 0 to 100. */
+  remainingPercent: number | null;
+  /** What was used beyond it. */
+  overage: number | null;
+  /** When it begins anew, ISO-8601 UTC with milliseconds. */
+  resetsAt: string | null;
+}
+
+/** Types of the events of Copilot sessions: what Copilot CLI and its SDK declare, and what journals hold beside that. What each tells is in events.schema.json. */
+export type EventType = "abort" | "agent.interrupted" | "assistant.fusion_phase_activity" | "assistant.fusion_phase_completed" | "assistant.fusion_phase_failed" | "assistant.fusion_phase_started" | "assistant.idle" | "assistant.intent" | "assistant.message" | "assistant.message_delta" | "assistant.message_start" | "assistant.reasoning" | "assistant.reasoning_delta" | "assistant.server_tool_progress" | "assistant.streaming_delta" | "assistant.tool_call_delta" | "assistant.turn_end" | "assistant.turn_retry" | "assistant.turn_start" | "assistant.usage" | "auto_mode_switch.completed" | "auto_mode_switch.requested" | "capabilities.changed" | "command.completed" | "command.execute" | "command.queued" | "commands.changed" | "elicitation.completed" | "elicitation.requested" | "exit_plan_mode.completed" | "exit_plan_mode.requested" | "external_tool.completed" | "external_tool.requested" | "hook.end" | "hook.progress" | "hook.start" | "human_response.recorded" | "instruction.update" | "mcp.headers_refresh_completed" | "mcp.headers_refresh_required" | "mcp.oauth_completed" | "mcp.oauth_recovery_completed" | "mcp.oauth_required" | "mcp.prompts.list_changed" | "mcp.resources.list_changed" | "mcp.tools.list_changed" | "mcp_app.tool_call_complete" | "model.call_failure" | "model.call_final_result" | "model.call_finished" | "model.call_start" | "model.log" | "model.message" | "model.messages_snapshot" | "model.model_call_failure" | "model.model_call_started" | "model.model_call_success" | "model.response" | "model.telemetry" | "model.tool_execution" | "model.turn_ended" | "model.turn_failed" | "model.turn_retry" | "model.turn_started" | "pending_messages.modified" | "permission.assentDetected" | "permission.carriedForward" | "permission.completed" | "permission.contextualAuthorization" | "permission.messageAuthorization" | "permission.messageAuthorizationDegraded" | "permission.messageAuthorizationRead" | "permission.requested" | "prompt_cache_break" | "sampling.completed" | "sampling.requested" | "sandbox.decision" | "session.auto_mode_resolved" | "session.auto_tier_recommendation" | "session.auto_tier_switch_failed" | "session.autopilot_objective_changed" | "session.autopilot_stopped" | "session.background_tasks_changed" | "session.binary_asset" | "session.canvas.closed" | "session.canvas.opened" | "session.canvas.recorded" | "session.canvas.registry_changed" | "session.canvas.removed" | "session.canvas.unavailable" | "session.compaction_complete" | "session.compaction_start" | "session.completion_receipt" | "session.context_changed" | "session.context_cleared" | "session.custom_agents_updated" | "session.custom_notification" | "session.error" | "session.extensions.attachments_pushed" | "session.extensions_loaded" | "session.fusion_change_checkpoint" | "session.fusion_commit_started" | "session.fusion_completed" | "session.fusion_handoff" | "session.fusion_resolved" | "session.fusion_route_failed" | "session.fusion_route_started" | "session.handoff" | "session.idle" | "session.indexed_search" | "session.info" | "session.managed_plugin_progress" | "session.managed_settings_enforced" | "session.managed_settings_resolved" | "session.mcp_server_needs_reconnect" | "session.mcp_server_removed" | "session.mcp_server_status_changed" | "session.mcp_server_tools_loaded" | "session.mcp_servers_loaded" | "session.memory_changed" | "session.mode_changed" | "session.mode_notice_delivered" | "session.model_change" | "session.model_deselected" | "session.permission_recovery" | "session.permissions_changed" | "session.plan_changed" | "session.quota_observation" | "session.remote_steerable_changed" | "session.request_body_compression_disabled" | "session.resume" | "session.schedule_cancelled" | "session.schedule_created" | "session.schedule_rearmed" | "session.session_limits_changed" | "session.shutdown" | "session.skills_loaded" | "session.snapshot_rewind" | "session.start" | "session.task_complete" | "session.title_changed" | "session.todos_changed" | "session.tools_updated" | "session.truncation" | "session.usage_checkpoint" | "session.usage_info" | "session.usage_record" | "session.warning" | "session.workspace_file_changed" | "session_limits_exhausted.completed" | "session_limits_exhausted.requested" | "skill.context_delivered" | "skill.context_delivered_ref" | "skill.invoked" | "skill.invoked_ref" | "subagent.completed" | "subagent.configured" | "subagent.deselected" | "subagent.failed" | "subagent.selected" | "subagent.started" | "system.message" | "system.notification" | "tool.execution_complete" | "tool.execution_partial_result" | "tool.execution_progress" | "tool.execution_start" | "tool.shell_output" | "tool.user_requested" | "tool_search.activated" | "ui.ephemeral_query" | "user.message" | "user_input.completed" | "user_input.requested" | "workflow.run_settled" | "workflow.run_started" | "workflow.run_updated";
+
+/** What an event tells of usage: `request` tokens and amount of one call, `counter` a running total, `context` the fill of the context window, `quota` what is left of an allowance, `cache` the prompt cache; `call`, `message`, `tool`, `skill`, `subagent` and `session` what happened; `none`. */
+export type EventUsage = "none" | "request" | "counter" | "context" | "quota" | "cache" | "call" | "message" | "tool" | "skill" | "subagent" | "session";
+
+/** One event of a Copilot CLI session, from its journal or, as it happens, from the CLI. Never the text of a message. */
+export interface CopilotEvent {
+  /** A type that is not among EventType comes from a newer CLI. */
+  type: EventType | string;
+  /** The same from the journal and from the CLI. */
+  id: string | null;
+  /** ISO-8601 UTC with milliseconds; null: not known. */
+  time: string | null;
+  session: string;
+  /** `persisted`: it is in the journal, or will be; `ephemeral`: only a running CLI tells it, or (as `session.idle` from a journal) it is inferred. */
+  persistence: "persisted" | "ephemeral";
+  usage: EventUsage;
+  /** Id of the subagent that it is about; null: the main agent, or the session. */
+  subagent: string | null;
+  facts: EventFacts;
+}
+
+/** What the event says, as far as it is said here: figures and names, no text. A field is there when it is known. */
+export interface EventFacts {
+  /** Key of the call of a model. */
+  request?: string;
+  model?: string;
+  inputTokens?: number;
+  cacheReadTokens?: number;
+  cacheWriteTokens?: number;
+  outputTokens?: number;
+  reasoningTokens?: number;
+  /** Amount of the call, or of a counter the session's total so far. */
+  nanoAiu?: number;
+  billing?: Billing;
+  durationMs?: number;
+  /** Name of the tool. */
+  tool?: string;
+  /** Key of the turn that it belongs to. */
+  turn?: string;
+  contextTokens?: number;
+  contextLimit?: number;
+  /** Until when the prompt cache is warm, ISO-8601 UTC with milliseconds. */
+  cacheExpiresAt?: string;
+  /** From what an event that no journal holds was inferred. */
+  inferred?: string;
 }
 
 /** A subscription and the status at its start. */
@@ -617,8 +726,8 @@ export interface StatusChanged {
 
 /** Something happened in a session. */
 export interface SessionEvent {
-  /** What: a new session, a new request, or its end as far as the log tells. */
-  kind: "session" | "request" | "ended";
+  /** What: a new session, a new request, its end as far as the log tells, or an event of a Copilot CLI session (`event` says which). */
+  kind: "session" | "request" | "ended" | "event";
   agent: string;
   session: string;
   title: string | null;
@@ -633,6 +742,8 @@ export interface SessionEvent {
   addedNanoAiu: number | null;
   /** Model of the last request. */
   model: string | null;
+  /** Only with kind `event`. */
+  event?: CopilotEvent;
 }
 
 /** Nothing. */
@@ -930,6 +1041,8 @@ export interface Settings {
   excludeProjects?: string[];
   /** Forget requests older than this many days. 0: keep everything. */
   retentionDays?: number;
+  /** A running Copilot CLI to ask for what no log holds: how full the context window is, what is left of the quota, amounts a moment earlier. `off`; the address of one on this machine that listens (`copilot --ui-server --port 4321`, or a shared `--headless` one), such as `127.0.0.1:4321`; or `spawn`: start one for the quota alone. Needs `pip install session-usage[live]`. It is only listened to: nothing is ever sent to a session. */
+  "live.connect"?: string;
 }
 
 /** What an editor may say of itself in `initialize`. */
@@ -1011,7 +1124,7 @@ export const requests = {
 export const notifications = {
   /** The figures of a subscription changed. Sent at most ten times a second, and only when something differs. */
   statusChanged: { method: "copilotUsage/statusChanged" } as Notification<StatusChanged>,
-  /** A new session, new requests, or the end of a session. */
+  /** A new session, new requests, the end of a session, or any event of a Copilot CLI session. Pieces of a text that is being written (`…_delta`) are left out. */
   sessionEvent: { method: "copilotUsage/sessionEvent" } as Notification<SessionEvent>,
   /** A source or the ledger has a problem that was not there before. */
   problem: { method: "copilotUsage/problem" } as Notification<Problem>,

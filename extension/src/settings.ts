@@ -16,6 +16,7 @@ const OF_SERVER = [
   "pricesFile",
   "excludeProjects",
   "retentionDays",
+  "live.connect",
 ] as const satisfies readonly (keyof Settings)[];
 
 /** Settings that decide which program is the server. */

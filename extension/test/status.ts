@@ -44,6 +44,7 @@ export const STATUS: Status = {
     totals: { ...TOTALS, nanoAiu: 3_941_330_000_000 },
   },
   allowance: null,
+  cache: null,
   knownSince: "2026-11-01T09:00:00.000Z",
   changedAt: "2026-11-24T14:20:01.000Z",
   health: "ok",

@@ -479,6 +479,14 @@ class Settings:
     retention_days: int | None = field(default=None, metadata={"minimum": 0})
     """Forget requests older than this many days. 0: keep everything."""
 
+    live_connect: str | None = field(default=None, metadata={"name": "live.connect"})
+    """A running Copilot CLI to ask for what no log holds: how full the context window is, what is
+    left of the quota, amounts a moment earlier. `off`; the address of one on this machine that
+    listens (`copilot --ui-server --port 4321`, or a shared `--headless` one), such as
+    `127.0.0.1:4321`; or `spawn`: start one for the quota alone. Needs `pip install session-
+    usage[live]`. It is only listened to: nothing is ever sent to a session.
+    """
+
 
 @define(eq=False, repr=False, slots=False)
 class InitializationOptions:

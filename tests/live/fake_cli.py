@@ -63,6 +63,8 @@ class Shared:
         self.got: list[tuple[str, dict[str, Any]]] = []
         self.calls = 0
         self.lines: dict[str, list[FakeCli]] = {}
+        self.left = threading.Event()
+        """Set when a connection has ended that had a session."""
 
 
 class FakeCli:
@@ -71,6 +73,7 @@ class FakeCli:
     def __init__(self, reader: BinaryIO, writer: BinaryIO, shared: Shared) -> None:
         self.reader, self.writer, self.shared = reader, writer, shared
         self.mute = False
+        self.joined = False
         self.lock = threading.Lock()
 
     def serve(self) -> None:
@@ -84,6 +87,8 @@ class FakeCli:
             for lines in self.shared.lines.values():
                 if self in lines:
                     lines.remove(self)
+            if self.joined:
+                self.shared.left.set()
 
     def _read(self) -> dict[str, Any] | None:
         length = None
@@ -143,6 +148,7 @@ class FakeCli:
 
     def do_session_resume(self, params: Any) -> Any:
         name = params["sessionId"]
+        self.joined = True
         history = self.shared.sessions[name]
         self.shared.open.add(name)
         self.shared.lines.setdefault(name, []).append(self)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -277,20 +276,8 @@ def test_watching_a_shared_server_sees_all_and_changes_nothing(
         assert asyncio.all_tasks() == {asyncio.current_task()}
         return history, feed
 
-    process = subprocess.Popen(
-        [world.program, "--headless", "--no-auto-update", "--port", "0",
-         "--auth-token-env", "COPILOT_SDK_AUTH_TOKEN", "--no-auto-login"],
-        env={**world.env, "COPILOT_CONNECTION_TOKEN": "made-up",
-             "COPILOT_SDK_AUTH_TOKEN": world.token or ""},
-        cwd=world.workspace, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        port = next(line for line in process.stdout if "listening on port" in line).split()[-1]
-        history, feed = asyncio.run(scene(f"127.0.0.1:{port}"))
-    finally:
-        process.kill()
-        process.communicate()
+    with world.headless("made-up") as (_, address):
+        history, feed = asyncio.run(scene(address))
     assert "session.resume" not in history
     assert [figures(request) for request in feed.requests()] == truth(server)[:2]
     assert [figures(request) for request in world.logged()] == truth(server)

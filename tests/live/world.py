@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,24 @@ class World:
 
     def connect(self) -> Awaitable[Cli]:
         return connect(self.program, env=self.env, cwd=str(self.workspace), github_token=self.token)
+
+    @contextlib.contextmanager
+    def headless(self, secret: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+        """A shared server of the CLI, and its address."""
+        process = subprocess.Popen(
+            [self.program, "--headless", "--no-auto-update", "--port", "0",
+             "--auth-token-env", "COPILOT_SDK_AUTH_TOKEN", "--no-auto-login"],
+            env={**self.env, "COPILOT_CONNECTION_TOKEN": secret,
+                 "COPILOT_SDK_AUTH_TOKEN": self.token or ""},
+            cwd=self.workspace, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            port = next(line for line in process.stdout if "listening on port" in line).split()[-1]
+            yield process, f"127.0.0.1:{port}"
+        finally:
+            process.kill()
+            process.communicate()
 
     def run(self, scene: Callable[[Cli], Awaitable[Any]]) -> Any:
         async def whole() -> Any:

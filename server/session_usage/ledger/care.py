@@ -152,11 +152,11 @@ def include_again(connection: sqlite3.Connection, excluded: Iterable[str]) -> in
         for (number,) in connection.execute(
             "SELECT id FROM sessions WHERE state = ?", (store.EXCLUDED,)
         ).fetchall():
-            connection.execute("DELETE FROM sources WHERE owner = ?", (number,))
+            connection.execute("DELETE FROM files WHERE owner = ?", (number,))
             connection.execute("UPDATE sessions SET state = ? WHERE id = ?", (store.ACTIVE, number))
             done += 1
         if done:  # what databases of many sessions say of them
-            connection.execute("UPDATE sources SET size = -1 WHERE owner IS NULL")
+            connection.execute("UPDATE files SET size = -1 WHERE owner IS NULL")
         for number, project, workspace in connection.execute(
             "SELECT id, project, workspace FROM sessions WHERE state = ?", (store.ACTIVE,)
         ).fetchall():

@@ -1,18 +1,23 @@
-"""Events as small blobs: compressed JSON arrays of their fields, and back again.
+"""Events as small blobs, and back again.
 
-A blob belongs to one source, whose path and agent are left out of its events. The names of
-the fields are kept in the ledger (``names``), so that a later version that adds or drops a
-field still reads what an earlier one wrote.
+A blob belongs to one source, whose path and agent are left out of its events. It holds a
+column for each field of each kind of event (equal values once, integers as differences from
+the one before) as JSON, compressed with words that all logs have in common.
+
+The names of the fields are kept in the ledger (``names``), so that a later version that adds
+or drops a field still reads what an earlier one wrote.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 from session_usage.events import Counter, Event, Meta, Problem, Request, ToolCall, Turn
+from session_usage.usage import Tally
 
 orjson: Any
 try:
@@ -33,27 +38,42 @@ _DEFAULTS = {
     letter: [made._field_defaults.get(name, ...) for name in made._fields]
     for letter, made in CLASSES.items()
 }
-_PATH = {letter: made._fields.index("path") for letter, made in CLASSES.items()}
 _AGENT = {letter: made._fields.index("agent") for letter, made in CLASSES.items()}
-_TUPLES = {
-    letter: [
-        place
-        for place, name in enumerate(made._fields)
-        if name in ("subagent", "names", "skills", "notes", "facts")
-    ]
-    for letter, made in CLASSES.items()
-}
+_TUPLES = frozenset({"subagent", "names", "skills", "notes", "facts"})
+_SLOW, _WHOLE = 1, 2
+"""Forms of a blob: its JSON is only for the standard library; its paths are not left out."""
+_PATH = "\0path"
+"""Stands for the path of the source."""
+_WORDS = (
+    b'"routine","unattributed","toolUsage","tokenDetails","shutdownType","models_json","host",'
+    b'"calls known only from the totals written when a run ended","calls that no line of the log '
+    b'describes","checkpoint","shutdown","session","agent","total","turn","cancelled","error",'
+    b'"read_file","run_in_terminal","replace_string_in_file","apply_patch","exec_command","Task",'
+    b'"Glob","Grep","Read","Write","Edit","Bash","bash","view","grep","edit","search","write",'
+    b'"gemini-3-pro","gpt-4o-mini","gpt-5","gpt-5-codex","gpt-5-mini","gpt-5.4","claude-opus-4.6",'
+    b'"claude-haiku-4-5-20251001","claude-sonnet-4-5-20250929","claude-haiku-4.5","claude-sonnet-'
+    b'4.5","/home/","/Users/","C:\\\\Users\\\\","title","background","edit","call_","toolu_01",'
+    b'"msg_01","msg_","otel","openai","anthropic",["databas'
+    b'e"],["transcript"],["rollout"],["debug-log"],["journal"],["api"],["copilot"],["ok"],["chat"],'
+    b'[true],[false],[false],[false],[null],[null],[null],[null],[null],["main"],[[]],[[]],[[]],[[['
+    b'"models_json","\\u0000path"]]]]]["RRR",[["["RTU",[["["UTR",[["["M",[[0],["\\u0000path"],[0],'
+    b'["'
+)
+"""What the compression refers to. Never to be changed: what is there could not be read."""
 
 
 def dumps(value: Any) -> bytes:
     """``value`` as JSON in UTF-8; texts and integers of any size survive."""
+    return _dumps(value)[0]
+
+
+def _dumps(value: Any) -> tuple[bytes, int]:
     if orjson is not None:
         try:
-            data: bytes = orjson.dumps(value)
-            return data
+            return bytes(orjson.dumps(value)), 0
         except TypeError:  # an integer beyond 64 bits, or half a surrogate pair
             pass
-    return json.dumps(value, separators=(",", ":")).encode()
+    return json.dumps(value, separators=(",", ":")).encode(), _SLOW
 
 
 def loads(data: bytes | str) -> Any:
@@ -64,69 +84,114 @@ def loads(data: bytes | str) -> Any:
 
 
 def names() -> dict[str, list[str]]:
-    """The fields of each kind of event as this version writes them."""
-    return {letter: list(made._fields) for letter, made in CLASSES.items()}
+    """The fields of each kind of event, and of totals in lists, as this version writes them."""
+    fields = {letter: list(made._fields) for letter, made in CLASSES.items()}
+    return {**fields, "row": list(Tally().wire())}
 
 
 def pack(events: Iterable[Event], path: str, agent: str) -> bytes:
     """``events`` of the source at ``path`` as one blob."""
-    rows = []
+    order = []
+    tables: dict[str, list[list[Any]]] = {}
     for event in events:
         letter = _LETTERS[type(event)]
         fields: list[Any] = list(event)
-        if fields[_PATH[letter]] == path:
-            fields[_PATH[letter]] = 0
         if fields[_AGENT[letter]] == agent:
             fields[_AGENT[letter]] = 0
+        order.append(letter)
+        tables.setdefault(letter, []).append(fields)
+    value: list[Any] = ["".join(order)]
+    for letter, table in tables.items():
+        columns = [list(column) for column in zip(*table, strict=True)]
         defaults = _DEFAULTS[letter]
-        end = len(fields)
-        while end and fields[end - 1] == defaults[end - 1] and defaults[end - 1] is not ...:
-            end -= 1
-        rows.append([letter, *fields[:end]])
-    return zlib.compress(_encoded(rows), 6)
-
-
-def _encoded(rows: list[Any]) -> bytes:
-    if orjson is not None:
-        try:
-            return b"0" + bytes(orjson.dumps(rows))
-        except TypeError:
-            pass
-    return b"1" + json.dumps(rows, separators=(",", ":")).encode()
+        while columns and all(each == defaults[len(columns) - 1] for each in columns[-1]):
+            columns.pop()
+        value.append([_narrow(column) for column in columns])
+    return _squeezed(value, path)
 
 
 def unpack(blob: bytes, path: str, agent: str) -> list[Event]:
     """The events of a blob of ``pack``; raises zlib.error or ValueError for a damaged one."""
-    result: list[Event] = []
-    for letter, *fields in _rows(blob):
-        fields += _DEFAULTS[letter][len(fields) :]
-        if fields[_PATH[letter]] == 0:
-            fields[_PATH[letter]] = path
-        if fields[_AGENT[letter]] == 0:
-            fields[_AGENT[letter]] = agent
-        for place in _TUPLES[letter]:
-            fields[place] = _tuple(fields[place])
-        result.append(CLASSES[letter]._make(fields))
-    return result
+    order, *tables = _value(blob, path)
+    made: dict[str, Any] = {}
+    for letter, narrow in zip(dict.fromkeys(order), tables, strict=True):
+        count = order.count(letter)
+        cls, defaults = CLASSES[letter], _DEFAULTS[letter]
+        columns = [_wide(column, count) for column in narrow]
+        columns += [[default] * count for default in defaults[len(columns) :]]
+        place = _AGENT[letter]
+        columns[place] = [agent if each == 0 else each for each in columns[place]]
+        for at, name in enumerate(cls._fields):
+            if name in _TUPLES:
+                columns[at] = [_tuple(each) for each in columns[at]]
+        made[letter] = map(cls._make, zip(*columns, strict=True))
+    return [next(made[letter]) for letter in order]
 
 
 def translate(blob: bytes, before: dict[str, list[str]]) -> bytes:
     """A blob written when the fields were those of ``before``, as this version writes it."""
-    rows = []
-    for letter, *fields in _rows(blob):
+    order, *tables = _value(blob, _PATH)
+    kept = "".join(letter for letter in order if letter in CLASSES)
+    value: list[Any] = [kept]
+    for letter, columns in zip(dict.fromkeys(order), tables, strict=True):
         made = CLASSES.get(letter)
-        if made is None:
-            continue
-        known = dict(zip(before[letter], fields, strict=False))
-        row = [known.get(name, made._field_defaults.get(name)) for name in made._fields]
-        rows.append([letter, *row])
-    return zlib.compress(_encoded(rows), 6)
+        if made is not None:
+            known = dict(zip(before[letter], columns, strict=False))
+            value.append([known.get(n, [made._field_defaults.get(n)]) for n in made._fields])
+    return _squeezed(value, _PATH, blob[0] & _WHOLE)
 
 
-def _rows(blob: bytes) -> Any:
-    data = zlib.decompress(blob)
+def pack_state(state: Sequence[Any]) -> bytes:
+    """The state of a cursor as a blob."""
+    return _squeezed(list(state), _PATH)
+
+
+def unpack_state(blob: bytes) -> tuple[Any, ...]:
+    """What ``pack_state`` was given."""
+    return tuple(_value(blob, _PATH))
+
+
+def _narrow(column: list[Any]) -> list[Any]:
+    first = column[0]
+    kind = type(first)
+    if all(type(each) is kind for each in column):
+        if all(each == first for each in column):
+            return [first]
+        if kind is int:
+            return [first, *(b - a for a, b in pairwise(column))]
+    return column
+
+
+def _wide(column: list[Any], count: int) -> list[Any]:
+    if len(column) < count:
+        return column * count
+    if len(column) > 1 and all(type(each) is int for each in column):
+        return list(accumulate(column))
+    return column
+
+
+def _squeezed(value: Any, path: str, form: int = 0) -> bytes:
+    data, slow = _dumps(value)
+    form |= slow
+    if path != _PATH:
+        own, mark = _dumps(path)[0], _dumps(_PATH)[0]
+        if mark in data:
+            form |= _WHOLE
+        else:
+            data = data.replace(own, mark)
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, _WORDS)
+    return bytes((form,)) + packer.compress(data) + packer.flush()
+
+
+def _value(blob: bytes, path: str) -> Any:
+    data = zlib.decompressobj(-15, _WORDS).decompress(memoryview(blob)[1:])
+    form = blob[0]
+    if path != _PATH and not form & _WHOLE:
+        data = data.replace(_dumps(_PATH)[0], _dumps(path)[0])
+        # a path of bytes is written in a way of its own
+        form |= 0 if path.isascii() else _dumps(path)[1]
     # orjson would make a float of an integer beyond 64 bits
-    return json.loads(data[1:]) if data[:1] == b"1" else loads(data[1:])
+    return json.loads(data) if form & _SLOW else loads(data)
 
 
 def _tuple(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from session_usage.events import Counter, Cursor, Event, Request
@@ -71,7 +72,7 @@ class Facts:
             )
         return found, rest
 
-    def whole(self, session: int, agent: str, name: str) -> Session:
+    def whole(self, session: int, agent: str, name: str, more: Iterable[Event] = ()) -> Session:
         """The session with the files of its subagents, where those are sessions of their own;
         see ``Library.load``."""
         events = self.events(session, agent)
@@ -88,7 +89,7 @@ class Facts:
                 told = self.own_events(row[0], agent)
                 events += told
                 children |= started(told) - done
-        return reconcile(agent, name or None, events)
+        return reconcile(agent, name or None, [*events, *more])
 
 
 class Counted(NamedTuple):

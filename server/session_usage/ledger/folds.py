@@ -6,14 +6,22 @@ that quarter are looked at one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from session_usage.events import BASES, Request
+from session_usage.events import BASES, COPILOT, Request
 from session_usage.ledger import store
 from session_usage.ledger.facts import Counted
 from session_usage.ledger.query import Reader, folded, marks
-from session_usage.ledger.sums import NO_TIME, QUARTER_MS, cells, dimensions, tools
+from session_usage.ledger.sums import (
+    KIND,
+    NO_TIME,
+    QUARTER_MS,
+    SPOT,
+    cells,
+    dimensions,
+    tools,
+)
 from session_usage.pricing import Prices
 from session_usage.report import Amount, Fold, Zone, moment
 from session_usage.usage import Tally
@@ -21,35 +29,31 @@ from session_usage.usage import Tally
 Stop = Callable[[], bool]
 _FIGURES = (
     "SUM(c.requests), SUM(c.failed), SUM(c.unknown), SUM(c.input), SUM(c.read), SUM(c.write),"
-    " SUM(c.output), SUM(c.reasoning), SUM(c.nano),"
-    " SUM(CASE WHEN k.billing = 'copilot' THEN c.nano END), MAX(k.billing = 'copilot'),"
-    " SUM(CASE WHEN k.remainder THEN c.nano END), MAX(k.remainder),"
-    " MAX(CASE WHEN c.nano IS NOT NULL THEN k.basis END),"
-    " COUNT(DISTINCT CASE WHEN c.session NOT IN ({nobody}) THEN c.session END)"
+    " SUM(c.output), SUM(c.reasoning), SUM(c.nano), SUM(CASE WHEN m.copilot THEN c.nano END),"
+    " MAX(m.copilot), SUM(CASE WHEN m.remainder THEN c.nano END), MAX(m.remainder),"
+    " MAX(CASE WHEN c.nano IS NOT NULL THEN m.basis END)"
 )
 _COLUMNS = {
-    "agent": "k.agent",
-    "model": "k.model",
-    "provider": "k.provider",
     "session": "NULLIF(s.name, '')",
-    "workspace": "k.workspace",
-    "branch": "k.branch",
-    "subagent": "k.subagent",
-    "skill": "k.skill",
-    "surface": "k.surface",
-    "basis": "k.basis",
-    "billing": "k.billing",
+    "workspace": "p.workspace",
+    "branch": "p.branch",
+    "subagent": "p.subagent",
+    "skill": "p.skill",
 }
 _TOOL_COLUMNS = {
     "agent": "s.agent",
     "session": "NULLIF(s.name, '')",
     "workspace": "s.project",
     "branch": "s.branch",
-    "subagent": "c.subagent",
-    "skill": "c.skill",
-    "tool": "c.tool",
+    "subagent": "h.subagent",
+    "skill": "h.skill",
+    "tool": "h.tool",
 }
 _NOT_OF_TOOLS = ("model", "provider", "surface", "basis", "billing")
+_WITHIN = ("c.quarter >= d.begin", "c.quarter < d.until")
+_EVER = 1 << 60
+_DAY = 96
+_BLOCK = f"CASE WHEN c.quarter < 0 THEN -1 ELSE c.quarter / {_DAY} END"
 
 
 class Span(NamedTuple):
@@ -66,20 +70,53 @@ class Filter(NamedTuple):
     workspace: str | None = None
     values: Mapping[str, Sequence[str]] = {}
 
-    def where(self, columns: Mapping[str, str] = _COLUMNS) -> tuple[list[str], list[Any]]:
-        """SQL conditions and their values."""
+    def kinds(self, rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Those of the ledger's kinds of request that fit."""
+        return [
+            row
+            for row in rows
+            if (not self.agents or row["agent"] in self.agents)
+            and all(
+                not wanted or name not in row or row[name] in wanted
+                for name, wanted in self.values.items()
+            )
+        ]
+
+    def where(self) -> tuple[list[str], list[Any]]:
+        """SQL conditions on cells of these kinds, and their values."""
+        terms: list[str] = []
+        values: list[Any] = []
+        if self.workspace:
+            terms.append(
+                "(c.spot IN (SELECT id FROM spots WHERE contains(workspace, ?))"
+                " OR c.session IN (SELECT id FROM sessions WHERE contains(workspace, ?)))"
+            )
+            values += [self.workspace, self.workspace]
+        for name, wanted in self.values.items():
+            if wanted and name in SPOT:
+                terms.append(f"c.spot IN (SELECT id FROM spots WHERE {name} IN ({marks(wanted)}))")
+                values += map(store.stored, wanted)
+            elif wanted and name == "session":
+                terms.append(
+                    f"c.session IN (SELECT id FROM sessions WHERE name IN ({marks(wanted)}))"
+                )
+                values += map(store.stored, wanted)
+        return terms, values
+
+    def where_tools(self) -> tuple[list[str], list[Any]]:
+        """The same for calls of tools."""
         terms: list[str] = []
         values: list[Any] = []
         if self.agents:
-            terms.append(f"{columns['agent']} IN ({marks(self.agents)})")
+            terms.append(f"s.agent IN ({marks(self.agents)})")
             values += self.agents
         if self.workspace:
-            terms.append(f"(contains({columns['workspace']}, ?) OR contains(s.workspace, ?))")
+            terms.append("(contains(s.project, ?) OR contains(s.workspace, ?))")
             values += [self.workspace, self.workspace]
         for name, wanted in self.values.items():
             if wanted:
-                terms.append(f"{columns[name]} IN ({marks(wanted)})")
-                values += [_basis(value) for value in wanted] if name == "basis" else wanted
+                terms.append(f"{_TOOL_COLUMNS[name]} IN ({marks(wanted)})")
+                values += wanted
         return terms, values
 
     def fits(self, row: Mapping[str, Any]) -> bool:
@@ -92,10 +129,6 @@ class Filter(NamedTuple):
             if not any(place and wanted in place.casefold() for place in places):
                 return False
         return all(not wanted or row[name] in wanted for name, wanted in self.values.items())
-
-
-def _basis(name: str) -> int:
-    return BASES.index(name) if name in BASES else -1
 
 
 class Folding:
@@ -146,8 +179,8 @@ class Folding:
                 self._add_up(fold)
         finally:
             self.connection.execute("COMMIT")
-            self.connection.execute("DROP TABLE IF EXISTS temp.scope")
-            self.connection.execute("DROP TABLE IF EXISTS temp.scope_tools")
+            for name in ("scope", "scope_tools", "parts", "members", "spans"):
+                self.connection.execute(f"DROP TABLE IF EXISTS temp.{name}")
         return fold
 
     def _contains(self) -> Callable[[int], bool] | None:
@@ -158,39 +191,34 @@ class Folding:
 
     def _add_up(self, fold: Fold) -> None:
         if not fold.by:
-            fold.totals = self._tallies((), None).get((), Tally())
+            fold.totals = self._total()
             return
         clock = [name for name in fold.by if name in ("day", "hour")]
         rest = [name for name in fold.by if name not in clock]
-        spans: Iterator[Span | None] = self._spans("hour" in clock) if clock else iter((None,))
-        for span in spans:
-            if self.stop():
-                return
-            at = self._clock(span)
-            for key, tally in self._tallies(rest, span).items():
-                fold.rows[_key(fold.by, rest, key, at)] = tally
-                _include(fold.totals, tally)
-            if "tool" in fold.by:
-                for key, (calls, sessions) in self._calls(rest, span).items():
-                    row = fold.rows.setdefault(_key(fold.by, rest, key, at), Tally())
-                    row.tool_calls += calls
-                    row.sessions += sessions
-        fold.totals.sessions = self._count()
+        spans = list(self._spans("hour" in clock)) if clock else [self._whole()]
+        clocks = [self._clock(span if clock else None) for span in spans]
+        for span, key, tally in self._tallies(rest, spans):
+            fold.rows[_key(fold.by, rest, key, clocks[span])] = tally
+            _include(fold.totals, tally)
+        if "tool" in fold.by:
+            for span, key, calls, sessions in self._calls(rest, spans):
+                row = fold.rows.setdefault(_key(fold.by, rest, key, clocks[span]), Tally())
+                row.tool_calls += calls
+                row.sessions += sessions
+        fold.totals.sessions = self._total().sessions
 
-    def _count(self) -> int:
-        """Sessions that have something in the window: those of all rows, each once."""
-        terms, values = self.chosen.where()
-        more, bounds = self._where("c", None)
-        joins = self._joins(terms, ())
-        where = " AND ".join([*terms, *more, f"c.session NOT IN ({self.nobody})"])
-        sql = f"SELECT COUNT(DISTINCT c.session) FROM {self.cells} c {joins} WHERE {where}"
-        return int(self.connection.execute(sql, (*values, *bounds)).fetchone()[0])
+    def _whole(self) -> Span:
+        """The quarters of the window; what has no time belongs to that of all time only."""
+        if self.cells != "cells":
+            return Span(-_EVER, _EVER)
+        first = -_EVER if self.first is None else self.first
+        if self.first is None and self.last is not None:
+            first = NO_TIME + 1
+        return Span(first, _EVER if self.last is None else self.last)
 
-    def _joins(self, terms: list[str], columns: Sequence[str]) -> str:
-        """The tables that conditions and columns need beside the cells."""
-        text = " ".join([*terms, *columns])
-        joins = "JOIN kinds k ON k.id = c.kind " if "k." in text else ""
-        return joins + ("JOIN sessions s ON s.id = c.session" if "s." in text else "")
+    def _total(self) -> Tally:
+        found = self._tallies((), [self._whole()])
+        return found[0][2] if found else Tally()
 
     def _clock(self, span: Span | None) -> dict[str, str | None]:
         if span is None or span.begin == NO_TIME:
@@ -198,81 +226,122 @@ class Folding:
         hour = self.zone.hour(span.begin * QUARTER_MS)
         return {"day": hour[:10] if hour else None, "hour": hour}
 
-    def _where(self, alias: str, span: Span | None) -> tuple[list[str], list[Any]]:
-        """Conditions on the quarter: those of the window, or of a span of it."""
-        terms: list[str] = []
-        values: list[Any] = []
-        if span is not None:
-            return [f"{alias}.quarter >= ?", f"{alias}.quarter < ?"], [span.begin, span.end]
-        if self.cells != "cells":
-            return terms, values
-        if self.first is not None:
-            terms.append(f"{alias}.quarter >= ?")
-            values.append(self.first)
-        if self.last is not None:
-            terms.append(f"{alias}.quarter < ?")
-            values.append(self.last)
-            if self.first is None:
-                terms.append(f"{alias}.quarter != {NO_TIME}")
-        return terms, values
+    def _note(self, spans: Sequence[Span]) -> None:
+        """Makes the spans a table."""
+        run = self.connection.execute
+        run("DROP TABLE IF EXISTS temp.spans")
+        run("CREATE TEMP TABLE spans(id INTEGER PRIMARY KEY, begin INTEGER, until INTEGER)")
+        self.connection.executemany(
+            "INSERT INTO temp.spans VALUES(?, ?, ?)",
+            [(at, span.begin, span.end) for at, span in enumerate(spans)],
+        )
 
-    def _tallies(self, by: Sequence[str], span: Span | None) -> dict[tuple[Any, ...], Tally]:
-        columns = [_COLUMNS.get(name, "NULL") for name in by]
+    def _members(self, by: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Makes a table of the kinds that count, those of one row together (a part); returns
+        the keys of the parts. Cells lie together by kind and time, so that the database adds
+        a part up as it reads it, without sorting."""
+        parts: dict[tuple[Any, ...], int] = {}
+        members = []
+        for kind in self.chosen.kinds(self._kinds()):
+            key = tuple(kind[name] for name in by)
+            part = parts.setdefault(key, len(parts))
+            copilot, remainder = kind["billing"] == COPILOT, kind["remainder"]
+            rank = BASES.index(kind["basis"])
+            members.append((part, kind["id"], int(copilot), remainder, rank))
+        run = self.connection.execute
+        run("DROP TABLE IF EXISTS temp.parts")
+        run("DROP TABLE IF EXISTS temp.members")
+        run("CREATE TEMP TABLE parts(id INTEGER PRIMARY KEY)")
+        run(
+            "CREATE TEMP TABLE members(part INTEGER, kind INTEGER, copilot INTEGER,"
+            " remainder INTEGER, basis INTEGER, PRIMARY KEY(part, kind)) WITHOUT ROWID"
+        )
+        self.connection.executemany(
+            "INSERT INTO temp.parts VALUES(?)", [(part,) for part in parts.values()]
+        )
+        self.connection.executemany("INSERT INTO temp.members VALUES(?, ?, ?, ?, ?)", members)
+        return list(parts)
+
+    def _kinds(self) -> Iterator[dict[str, Any]]:
+        for row in self.connection.execute(f"SELECT {', '.join(KIND)}, remainder, id FROM kinds"):
+            *texts, remainder, number = row
+            kind = dict(zip(KIND, texts, strict=True))
+            for name, value in kind.items():
+                kind[name] = BASES[value] if name == "basis" else _text(value)
+            yield {**kind, "remainder": remainder, "id": number}
+
+    def _tallies(
+        self, by: Sequence[str], spans: Sequence[Span]
+    ) -> list[tuple[int, tuple[Any, ...], Tally]]:
+        """(place of the span, key, figures) of every row that is not empty."""
+        kinds = [name for name in by if name in KIND]
+        keys = self._members(kinds)
+        self._note(spans)
+        others = [name for name in by if name not in KIND]
+        columns = [_COLUMNS.get(name, "NULL") for name in others]
         terms, values = self.chosen.where()
-        more, bounds = self._where("c", span)
-        where = " AND ".join([*terms, *more]) or "1"
-        figures = _FIGURES.format(nobody=self.nobody)
-        joins = self._joins([*terms, "k."], columns)
-        sql = f"SELECT {', '.join([*columns, figures])} FROM {self.cells} c {joins} WHERE {where}"
-        if columns:
-            sql += " GROUP BY " + ", ".join(str(place + 1) for place in range(len(columns)))
-        result: dict[tuple[Any, ...], Tally] = {}
-        for row in self.connection.execute(sql, (*values, *bounds)):
-            if row[len(columns)] is not None:
-                result[_values(by, row)] = _tally(row[len(columns) :])
+        nobody = "c.session"
+        if self.nobody:
+            nobody = f"CASE WHEN c.session NOT IN ({self.nobody}) THEN c.session END"
+        where = " AND ".join(["c.kind = m.kind", *_WITHIN, *terms])
+        joins = [
+            f"CROSS JOIN {table} {alias} ON {alias}.id = c.{name}"
+            for table, alias, name in (("spots", "p", "spot"), ("sessions", "s", "session"))
+            if any(f"{alias}." in column for column in columns)
+        ]
+        sql = (
+            f"SELECT g.id, d.id, {''.join(column + ', ' for column in columns)}{_FIGURES},"
+            f" COUNT(DISTINCT {nobody}) FROM temp.parts g CROSS JOIN temp.spans d"
+            f" CROSS JOIN temp.members m ON m.part = g.id CROSS JOIN {self.cells} c"
+            f" {' '.join(joins)} WHERE {where}"
+            f" GROUP BY {', '.join(str(at + 1) for at in range(2 + len(columns)))}"
+        )
+        result = []
+        for part, span, *row in self.connection.execute(sql, values):
+            found = dict(zip(kinds, keys[part], strict=True))
+            found.update(zip(others, map(_text, row), strict=False))
+            key = tuple(found[name] for name in by)
+            result.append((span, key, _tally(row[len(columns) :])))
         return result
 
     def _calls(
-        self, by: Sequence[str], span: Span | None
-    ) -> dict[tuple[Any, ...], tuple[int, int]]:
-        """Calls of tools: (how many, in how many sessions)."""
+        self, by: Sequence[str], spans: Sequence[Span]
+    ) -> Iterator[tuple[int, tuple[Any, ...], int, int]]:
+        """Calls of tools: (place of the span, key, how many, in how many sessions)."""
         if any(self.chosen.values.get(name) for name in _NOT_OF_TOOLS):
-            return {}
+            return
+        self._note(spans)
         columns = [_TOOL_COLUMNS.get(name, "NULL") for name in by]
-        terms, values = self.chosen.where(_TOOL_COLUMNS)
-        more, bounds = self._where("c", span)
-        where = " AND ".join([*terms, *more]) or "1"
-        group = ", ".join(str(place + 1) for place in range(len(columns)))
+        terms, values = self.chosen.where_tools()
+        where = " AND ".join([*_WITHIN, *terms])
         sql = (
-            f"SELECT {', '.join(columns)}, SUM(c.calls), COUNT(DISTINCT c.session)"
-            f" FROM {self.tools} c JOIN sessions s ON s.id = c.session WHERE {where}"
-            f" GROUP BY {group}"
+            f"SELECT d.id, {', '.join(columns)}, SUM(c.calls), COUNT(DISTINCT c.session)"
+            f" FROM temp.spans d CROSS JOIN {self.tools} c JOIN helpers h ON h.id = c.helper"
+            f" JOIN sessions s ON s.id = c.session WHERE {where}"
+            f" GROUP BY {', '.join(str(at + 1) for at in range(1 + len(columns)))}"
         )
-        return {
-            _values(by, row): (row[-2], row[-1])
-            for row in self.connection.execute(sql, (*values, *bounds))
-        }
+        for span, *row, calls, sessions in self.connection.execute(sql, values):
+            yield span, tuple(map(_text, row)), calls, sessions
 
     def _spans(self, hourly: bool) -> Iterator[Span]:
-        """The local days (or hours) of the window in which there is anything, by jumping from
-        the end of one to whatever comes next."""
-        at = self._next(NO_TIME)
-        while at is not None:
-            end = at + 1 if at == NO_TIME else self._end(at, hourly)
-            yield Span(at, end)
-            at = self._next(end)
-
-    def _next(self, quarter: int) -> int | None:
-        """The first quarter of the window, from this one on, in which there is anything."""
-        terms, values = self._where("c", None)
-        where = " AND ".join([*terms, "c.quarter >= ?"])
-        found = [
-            self.connection.execute(
-                f"SELECT MIN(c.quarter) FROM {table} c WHERE {where}", (*values, quarter)
-            ).fetchone()[0]
-            for table in (self.cells, self.tools)
-        ]
-        return min((each for each in found if each is not None), default=None)
+        """The local days (or hours) of the window in which there may be anything."""
+        whole = self._whole()
+        blocks = sorted(
+            block
+            for (block,) in self.connection.execute(
+                f"SELECT DISTINCT {_BLOCK} FROM {self.cells} c WHERE c.quarter >= ?1"
+                f" AND c.quarter < ?2 UNION SELECT DISTINCT {_BLOCK} FROM {self.tools} c"
+                " WHERE c.quarter >= ?1 AND c.quarter < ?2",
+                whole,
+            )
+        )
+        at = max(whole.begin, NO_TIME)
+        for block in blocks:
+            at = max(at, block * _DAY)
+            while at < min((block + 1) * _DAY, whole.end):
+                end = at + 1 if at == NO_TIME else self._end(at, hourly)
+                yield Span(at, min(end, whole.end))
+                at = end
 
     def _end(self, quarter: int, hourly: bool) -> int:
         """The first quarter of the next local hour or day."""
@@ -299,11 +368,12 @@ class Folding:
         }
         if not edges:
             return
-        terms, values = self._where("c", None)
-        where = " AND ".join(terms) or "1"
+        whole = self._whole()
         for name, table in (("scope", "cells"), ("scope_tools", "tools")):
             self.connection.execute(
-                f"CREATE TEMP TABLE {name} AS SELECT * FROM {table} c WHERE {where}", values
+                f"CREATE TEMP TABLE {name} AS SELECT * FROM {table}"
+                " WHERE quarter >= ? AND quarter < ?",
+                whole,
             )
         contains = self._contains()
         assert contains is not None
@@ -316,8 +386,8 @@ class Folding:
                 and contains(at)
             ]
             self.connection.executemany(
-                "INSERT INTO temp.scope VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                cells(counted.number, counted.session, inside, self._kind),
+                store.INSERT_CELL.replace("cells", "temp.scope"),
+                cells(counted.number, counted.session, inside, self._number),
             )
             calls = [
                 call
@@ -327,19 +397,15 @@ class Folding:
                 and contains(call.at_ms)
             ]
             self.connection.executemany(
-                "INSERT INTO temp.scope_tools VALUES(?, ?, ?, ?, ?, ?)",
-                tools(counted.number, counted.session._replace(tools=tuple(calls))),
+                "INSERT INTO temp.scope_tools VALUES(?, ?, ?, ?)",
+                tools(counted.number, counted.session._replace(tools=tuple(calls)), self._number),
             )
+        self.connection.execute("CREATE INDEX temp.scope_kind ON scope(kind, quarter, session)")
         self.cells, self.tools = "temp.scope", "temp.scope_tools"
 
-    def _kind(self, values: tuple[Any, ...]) -> int:
-        row = self.connection.execute(
-            "SELECT id FROM kinds WHERE agent IS ? AND model IS ? AND provider IS ?"
-            " AND billing IS ? AND basis IS ? AND subagent IS ? AND surface IS ?"
-            " AND skill IS ? AND workspace IS ? AND branch IS ? AND remainder IS ?",
-            tuple(store.stored(v) if isinstance(v, str) else v for v in values),
-        ).fetchone()
-        return -1 if row is None else int(row[0])
+    def _number(self, table: str, values: tuple[Any, ...]) -> int:
+        found = store.known_number(self.connection, table, values)
+        return -1 if found is None else found
 
     def _sessions(self, quarters: set[int] | None = None) -> Iterator[Counted]:
         """Every session that has something in these quarters (None: in the window)."""
@@ -399,11 +465,8 @@ def _key(
     return tuple(values[name] for name in by)
 
 
-def _values(by: Sequence[str], row: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(
-        None if value is None else BASES[value] if name == "basis" else store.restored(value)
-        for name, value in zip(by, row, strict=False)
-    )
+def _text(value: Any) -> str | None:
+    return None if value is None else store.restored(value)
 
 
 def _tally(row: Sequence[Any]) -> Tally:

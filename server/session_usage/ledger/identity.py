@@ -49,7 +49,7 @@ def identity(stat: os.stat_result | None) -> tuple[int | None, int | None]:
 
 def continues(source: Source, stat: os.stat_result | None, row: tuple[object, ...]) -> bool:
     """May reading go on from where it stopped?"""
-    device, inode, size, _, mark, offset, _ = row
+    device, inode, size, mark, offset, _ = row
     assert isinstance(offset, int)
     if stat is None or size == -1 or offset == 0 or (device, inode) != identity(stat):
         return False

@@ -64,7 +64,7 @@ class Keeper:
             if store.get(self.connection, "program") != __version__:
                 # another version may read more out of the same logs
                 store.put(self.connection, "program", __version__)
-                self.connection.execute("UPDATE sources SET size = -1")
+                self.connection.execute("UPDATE files SET size = -1")
         self.scanner.places = self._places._replace(
             user_data_dirs=union(self._places.user_data_dirs, wishes.user_data_dirs),
             agent_log_dirs=union(self._places.agent_log_dirs, wishes.agent_log_dirs),
@@ -114,7 +114,7 @@ class Keeper:
     def reindex(self, stop: Stop = lambda: False, tell: Tell = lambda done, of: None) -> int:
         """Reads every log anew; what deleted ones said stays."""
         with store.transaction(self.connection):
-            self.connection.execute("UPDATE sources SET size = -1")
+            self.connection.execute("UPDATE files SET size = -1")
             self.connection.execute("INSERT OR IGNORE INTO dirty SELECT id FROM sessions")
         self.scanner.refresh()
         return self.sweep(stop, tell)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from session_usage.errors import SessionNotFound, UsageError
-from session_usage.ledger import codec, store
+from session_usage.events import Event
+from session_usage.ledger import cards, codec, store
 from session_usage.ledger.facts import Counted, Facts, without
 from session_usage.pricing import Prices
 from session_usage.providers import agents
@@ -109,21 +110,21 @@ class Reader:
         if fits is not None:
             found = [
                 row
-                for row, title, name in self.connection.execute(
-                    f"SELECT row, title, name FROM sessions WHERE {where} {order}", values
+                for row in self.connection.execute(
+                    f"SELECT {cards.COLUMNS} FROM sessions WHERE {where} {order}", values
                 )
-                if fits(store.restored(title or "")) or fits(store.restored(name))
+                if fits(store.restored(row[2] or "")) or fits(store.restored(row[1]))
             ]
             end = None if limit < 0 else offset + limit
-            return found[offset:end], len(found)
+            return cards.finished(found[offset:end]), len(found)
         total = self.connection.execute(
             f"SELECT count(*) FROM sessions WHERE {where}", values
         ).fetchone()[0]
         rows = self.connection.execute(
-            f"SELECT row FROM sessions WHERE {where} {order} LIMIT ? OFFSET ?",
+            f"SELECT {cards.COLUMNS} FROM sessions WHERE {where} {order} LIMIT ? OFFSET ?",
             (*values, limit, offset),
         )
-        return [row for (row,) in rows], int(total)
+        return cards.finished(rows), int(total)
 
     def find(self, name: str, agents: Sequence[str] = ()) -> Ref:
         """The session with this id, an unambiguous beginning of it, or a log at this path.
@@ -154,15 +155,46 @@ class Reader:
     def row(self, ref: Ref) -> bytes:
         """The prepared ``SessionRow`` of a session; raises SessionNotFound once it is forgotten."""
         found = self.connection.execute(
-            "SELECT row FROM sessions WHERE id = ?", (ref.id,)
+            f"SELECT {cards.COLUMNS} FROM sessions WHERE id = ? AND row IS NOT NULL", (ref.id,)
         ).fetchone()
-        if found is None or found[0] is None:
+        if found is None:
             raise SessionNotFound(f"no session {ref.name!r}")
-        return bytes(found[0])
+        return cards.finished([found])[0]
 
-    def load(self, ref: Ref) -> Session:
-        """A session, reconciled from its facts."""
-        return self.facts.whole(ref.id, ref.agent, ref.name)
+    def load(self, ref: Ref, more: Iterable[Event] = ()) -> Session:
+        """A session, reconciled from its facts and ``more`` that no source holds yet."""
+        return self.facts.whole(ref.id, ref.agent, ref.name, more)
+
+    def newest(self, agent: str, count: int) -> list[str]:
+        """Ids of the sessions of an agent that did something last, the latest first."""
+        return [
+            store.restored(name)
+            for (name,) in self.connection.execute(
+                "SELECT name FROM sessions WHERE agent = ? AND listed"
+                " ORDER BY updated_ms DESC LIMIT ?",
+                (agent, count),
+            )
+        ]
+
+    def paths(self, ref: Ref, kind: str) -> list[str]:
+        """The files of one kind that a session has."""
+        return [
+            store.restored(path)
+            for (path,) in self.connection.execute(
+                "SELECT path FROM sources WHERE owner = ? AND kind = ? AND gone = 0"
+                " ORDER BY position, path",
+                (ref.id, kind),
+            )
+        ]
+
+    def offsets(self, kind: str) -> dict[str, int]:
+        """Up to where the files of one kind are read, by path."""
+        return {
+            store.restored(path): offset
+            for path, offset in self.connection.execute(
+                "SELECT path, offset FROM sources WHERE kind = ? AND gone = 0", (kind,)
+            )
+        }
 
     def counted(self, number: int, prices: Prices) -> Counted:
         """A session, by its row, with the amounts that count for it."""
@@ -233,7 +265,7 @@ class Reader:
             " FROM sessions WHERE changed > ? AND listed = 1 ORDER BY changed",
             (generation,),
         ):
-            models = codec.loads(row[9])["models"] if generation and row[9] else []
+            models = cards.models(row[9]) if generation and row[9] else []
             name, title, workspace = (
                 None if value is None else store.restored(value) for value in row[2:5]
             )

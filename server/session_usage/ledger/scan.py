@@ -17,7 +17,6 @@ from session_usage.events import START, Counter, Cursor, Event, Problem, Request
 from session_usage.ledger import codec, store
 from session_usage.ledger.care import since
 from session_usage.ledger.identity import (
-    EDGE,
     continues,
     fingerprint,
     identity,
@@ -164,11 +163,11 @@ class Scanner:
         if found is None:
             return None
         agent, kind, path, session = found
-        return Source(agent, kind, store.restored(path), session or None)
+        return Source(agent, kind, store.restored(path), store.restored(session) or None)
 
     def _position(self, row: int) -> int:
         found = self.connection.execute(
-            "SELECT position FROM sources WHERE id = ?", (row,)
+            "SELECT position FROM files WHERE id = ?", (row,)
         ).fetchone()
         return int(found[0]) if found else 0
 
@@ -195,7 +194,7 @@ class Scanner:
         ):
             number, path, kind, session, size, mtime_ns, gone, agent, name = row
             owner = None if agent is None else (agent, store.restored(name))
-            key = store.restored(path), kind, session
+            key = store.restored(path), kind, store.restored(session)
             self._known[key] = Known(number, owner, size, mtime_ns, bool(gone))
 
     def _note_gone(self, found: Iterable[Key]) -> None:
@@ -206,9 +205,9 @@ class Scanner:
         with store.transaction(self.connection):
             for key in lost:
                 number = self._known[key].id
-                self.connection.execute("UPDATE sources SET gone = 1 WHERE id = ?", (number,))
+                self.connection.execute("UPDATE files SET gone = 1 WHERE id = ?", (number,))
                 self.connection.execute(
-                    "INSERT OR IGNORE INTO dirty SELECT owner FROM sources"
+                    "INSERT OR IGNORE INTO dirty SELECT owner FROM files"
                     " WHERE id = ? AND owner IS NOT NULL",
                     (number,),
                 )
@@ -265,13 +264,13 @@ class Scanner:
         provider = provider_for(source.agent)
         if known is not None:
             row = self.connection.execute(
-                "SELECT device, inode, size, head, mark, offset, cursor FROM sources WHERE id = ?",
+                "SELECT device, inode, size, mark, offset, cursor FROM files WHERE id = ?",
                 (known.id,),
             ).fetchone()
             if row is not None:
-                before = row[5]
+                before = row[4]
                 if source.kind in provider.growing and continues(source, stat, row):
-                    start, replace = Cursor(row[5], tuple(codec.loads(row[6]))), False
+                    start, replace = Cursor(row[4], codec.unpack_state(row[5])), False
         events: dict[Session, list[Event]] = {}
         cursor = start
         failed = False
@@ -298,12 +297,12 @@ class Scanner:
         touched: set[int] = set()
         number = reading.known
         if number is None:
-            number = self._moved(reading) or self._insert(source)
+            number = self._moved(reading) or self._insert(source, owner)
         row = connection.execute(
-            "SELECT owner, offset FROM sources WHERE id = ?", (number,)
+            "SELECT owner, offset FROM files WHERE id = ?", (number,)
         ).fetchone()
         if row is None:  # forgotten while we read
-            number = self._insert(source)
+            number = self._insert(source, owner)
             row = (None, 0)
         if not reading.replace and row[1] != reading.before:
             return number, touched  # somebody else wrote: the next sweep reads from there
@@ -323,13 +322,12 @@ class Scanner:
             touched |= self._note_copies(number, found.owner, active[owner])
         stat = reading.stat
         connection.execute(
-            "UPDATE sources SET owner = ?, position = ?, device = ?, inode = ?, size = ?,"
-            " mtime_ns = ?, head = ?, mark = ?, offset = ?, cursor = ?,"
-            " generation = generation + ?, gone = 0 WHERE id = ?",
+            "UPDATE files SET owner = ?, position = ?, device = ?, inode = ?, size = ?,"
+            " mtime_ns = ?, mark = ?, offset = ?, cursor = ?, gone = 0 WHERE id = ?",
             (
                 owner, found.position, *identity(stat), source.size, source.mtime_ns,
-                min(EDGE, cursor.offset), fingerprint(source.path, cursor.offset), cursor.offset,
-                codec.dumps(cursor.state), int(reading.replace), number,
+                fingerprint(source.path, cursor.offset), cursor.offset,
+                codec.pack_state(cursor.state), number,
             ),
         )  # fmt: skip
         if owner is not None and (reading.known is None or self._woke(owner, source)):
@@ -362,13 +360,14 @@ class Scanner:
             result[number] = events
         return result
 
-    def _insert(self, source: Source) -> int:
+    def _insert(self, source: Source, owner: int | None) -> int:
         """A row for a source that is new."""
+        origin = store.number(self.connection, "origins", (source.agent, source.kind))
         return int(
             self.connection.execute(
-                "INSERT INTO sources(agent, kind, path, session, size, mtime_ns)"
+                "INSERT INTO files(origin, folder, name, owner, size, mtime_ns)"
                 " VALUES(?, ?, ?, ?, 0, 0)",
-                (source.agent, source.kind, store.stored(source.path), source.session or ""),
+                (origin, *store.halves(self.connection, source.path), owner),
             ).lastrowid
             or 0
         )
@@ -381,13 +380,20 @@ class Scanner:
         rows = self.connection.execute(
             "SELECT id, path FROM sources WHERE gone = 1 AND inode = ? AND device = ?"
             " AND kind = ? AND agent = ? AND session = ?",
-            (stat.st_ino, stat.st_dev, source.kind, source.agent, source.session or ""),
+            (
+                stat.st_ino,
+                stat.st_dev,
+                source.kind,
+                source.agent,
+                store.stored(source.session or ""),
+            ),
         ).fetchall()
         for number, path in rows:
             if os.path.lexists(store.restored(path)):
                 continue
             self.connection.execute(
-                "UPDATE sources SET path = ? WHERE id = ?", (store.stored(source.path), number)
+                "UPDATE files SET folder = ?, name = ? WHERE id = ?",
+                (*store.halves(self.connection, source.path), number),
             )
             return int(number)
         return None

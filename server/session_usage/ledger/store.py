@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from session_usage.ledger import codec
 from session_usage.places import Places
 
-VERSION = 1
+VERSION = 2
 """Version of the tables (``PRAGMA user_version``)."""
 BUSY_SECONDS = 10.0
 _VARIABLES = (
@@ -44,14 +44,21 @@ CREATE INDEX sessions_changed ON sessions(changed);
 CREATE INDEX sessions_agent ON sessions(agent, listed, updated_ms);
 CREATE INDEX sessions_problems ON sessions(problems) WHERE problems > 0;
 CREATE INDEX sessions_begin ON sessions(begin_ms);
-CREATE TABLE sources(
-  id INTEGER PRIMARY KEY, agent TEXT NOT NULL, kind TEXT NOT NULL, path NOT NULL,
-  session TEXT NOT NULL, owner INTEGER, position INTEGER NOT NULL DEFAULT 0,
-  device INTEGER, inode INTEGER, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-  head INTEGER NOT NULL DEFAULT 0, mark BLOB, offset INTEGER NOT NULL DEFAULT 0, cursor BLOB,
-  generation INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX sources_owner ON sources(owner);
-CREATE INDEX sources_kind ON sources(gone, agent, kind);
+CREATE TABLE folders(id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
+CREATE TABLE origins(id INTEGER PRIMARY KEY, agent TEXT NOT NULL, kind TEXT NOT NULL);
+CREATE TABLE files(
+  id INTEGER PRIMARY KEY, origin INTEGER NOT NULL, folder INTEGER, name NOT NULL,
+  owner INTEGER, position INTEGER NOT NULL DEFAULT 0, device INTEGER, inode INTEGER,
+  size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, mark BLOB,
+  offset INTEGER NOT NULL DEFAULT 0, cursor BLOB, gone INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX files_owner ON files(owner);
+CREATE INDEX files_origin ON files(gone, origin);
+CREATE VIEW sources AS SELECT
+  f.id, o.agent, o.kind, COALESCE(d.path || f.name, f.name) AS path,
+  COALESCE(n.name, '') AS session, f.owner, f.position, f.device, f.inode, f.size, f.mtime_ns,
+  f.mark, f.offset, f.cursor, f.gone
+  FROM files f JOIN origins o ON o.id = f.origin LEFT JOIN folders d ON d.id = f.folder
+  LEFT JOIN sessions n ON n.id = f.owner;
 CREATE TABLE facts(
   id INTEGER PRIMARY KEY, source INTEGER NOT NULL, session INTEGER NOT NULL,
   kept INTEGER NOT NULL DEFAULT 0, data BLOB NOT NULL);
@@ -63,20 +70,27 @@ CREATE TABLE marks(mark INTEGER, session INTEGER, PRIMARY KEY(mark, session)) WI
 CREATE INDEX marks_session ON marks(session);
 CREATE TABLE kinds(
   id INTEGER PRIMARY KEY, agent TEXT, model TEXT, provider TEXT, billing TEXT, basis INTEGER,
-  subagent TEXT, surface TEXT, skill TEXT, workspace TEXT, branch TEXT, remainder INTEGER);
+  surface TEXT, remainder INTEGER);
+CREATE TABLE spots(
+  id INTEGER PRIMARY KEY, subagent TEXT, skill TEXT, workspace TEXT, branch TEXT);
 CREATE TABLE cells(
-  quarter INTEGER, session INTEGER, kind INTEGER, requests INTEGER, failed INTEGER,
-  unknown INTEGER, input INTEGER, read INTEGER, write INTEGER, output INTEGER,
-  reasoning INTEGER, nano INTEGER, PRIMARY KEY(quarter, session, kind)) WITHOUT ROWID;
+  kind INTEGER, quarter INTEGER, session INTEGER, spot INTEGER, requests INTEGER,
+  failed INTEGER, unknown INTEGER, input INTEGER, read INTEGER, write INTEGER, output INTEGER,
+  reasoning INTEGER, nano INTEGER, PRIMARY KEY(kind, quarter, session, spot)) WITHOUT ROWID;
 CREATE INDEX cells_session ON cells(session);
+CREATE TABLE helpers(id INTEGER PRIMARY KEY, tool TEXT, subagent TEXT, skill TEXT);
 CREATE TABLE tools(
-  quarter INTEGER, session INTEGER, tool TEXT, subagent TEXT, skill TEXT, calls INTEGER);
+  quarter INTEGER, session INTEGER, helper INTEGER, calls INTEGER,
+  PRIMARY KEY(quarter, session, helper)) WITHOUT ROWID;
 CREATE INDEX tools_session ON tools(session);
-CREATE INDEX tools_quarter ON tools(quarter);
 """
 
 ACTIVE, EXCLUDED, FORGOTTEN = 0, 1, 2
 """States of a session: counted; not kept because of a setting; never to come back."""
+
+
+INSERT_CELL = "INSERT INTO cells VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+"""Takes what ``sums.cells`` yields."""
 
 
 class Damaged(Exception):
@@ -193,6 +207,7 @@ def _translate(connection: sqlite3.Connection) -> None:
             connection.execute(
                 "UPDATE facts SET data = ? WHERE id = ?", (codec.translate(data, before), row)
             )
+        connection.execute("INSERT OR IGNORE INTO dirty SELECT id FROM sessions")
         put(connection, "fields", codec.dumps(names))
 
 
@@ -218,6 +233,54 @@ def get(connection: sqlite3.Connection, name: str, default: Any = None) -> Any:
 def put(connection: sqlite3.Connection, name: str, value: Any) -> None:
     """Sets a value of the ledger as a whole."""
     connection.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (name, value))
+
+
+_COLUMNS = {
+    "kinds": ("agent", "model", "provider", "billing", "basis", "surface", "remainder"),
+    "spots": ("subagent", "skill", "workspace", "branch"),
+    "helpers": ("tool", "subagent", "skill"),
+    "folders": ("path",),
+    "origins": ("agent", "kind"),
+}
+
+
+def number(connection: sqlite3.Connection, table: str, values: tuple[Any, ...]) -> int:
+    """The id of the row of ``table`` with these values, made when there is none."""
+    found = known_number(connection, table, values)
+    if found is None:
+        names = ", ".join(_COLUMNS[table])
+        marks = ", ".join("?" * len(values))
+        cursor = connection.execute(
+            f"INSERT INTO {table}({names}) VALUES({marks})", tuple(map(_column, values))
+        )
+        found = int(cursor.lastrowid or 0)
+    return found
+
+
+def known_number(connection: sqlite3.Connection, table: str, values: tuple[Any, ...]) -> int | None:
+    """The same for those who only read; None when there is none."""
+    where = " AND ".join(f"{name} IS ?" for name in _COLUMNS[table])
+    row = connection.execute(
+        f"SELECT id FROM {table} WHERE {where}", tuple(map(_column, values))
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def halves(connection: sqlite3.Connection, path: str) -> tuple[int | None, str | bytes]:
+    """(id of a folder, the rest) of a path. Logs of many sessions have the folder in common:
+    the one above that in which a log lies."""
+    place = stored(path)
+    if isinstance(place, bytes):
+        return None, place
+    cut = max(path.rfind("/"), path.rfind("\\"))
+    cut = max(path.rfind("/", 0, cut), path.rfind("\\", 0, cut)) + 1 if cut > 0 else 0
+    if cut <= 0:
+        return None, path
+    return number(connection, "folders", (path[:cut],)), path[cut:]
+
+
+def _column(value: Any) -> Any:
+    return stored(value) if isinstance(value, str) else value
 
 
 def stored(text: str) -> str | bytes:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from session_usage.events import BASES, Counter
-from session_usage.ledger import codec, store
+from session_usage.ledger import cards, codec, store
 from session_usage.ledger.facts import Facts, mark, without
 from session_usage.pricing import Prices, Quote
 from session_usage.projects import project_of
@@ -45,7 +45,7 @@ class Sums:
         self.prices = prices
         self.excluded = tuple(excluded)
         self._facts = Facts(connection)
-        self._kinds: dict[tuple[Any, ...], int] = {}
+        self._numbers: dict[tuple[str, tuple[Any, ...]], int] = {}
 
     def settle(
         self, only: Iterable[int] | None = None, stop: Callable[[], bool] = lambda: False
@@ -105,10 +105,12 @@ class Sums:
         connection.execute("DELETE FROM cells WHERE session = ?", (number,))
         connection.execute("DELETE FROM tools WHERE session = ?", (number,))
         connection.executemany(
-            "INSERT INTO cells VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            cells(number, session, counted, self._kind),
+            store.INSERT_CELL,
+            cells(number, session, counted, self._number),
         )
-        connection.executemany("INSERT INTO tools VALUES(?, ?, ?, ?, ?, ?)", tools(number, session))
+        connection.executemany(
+            "INSERT INTO tools VALUES(?, ?, ?, ?)", tools(number, session, self._number)
+        )
         there = self._sources_there(number)
         self._row(
             number, generation, whole, own, counted, there, updated_ns, bool(kinds), elsewhere
@@ -180,23 +182,11 @@ class Sums:
         found = set(codec.loads(lost)) if lost else set()
         return (late, updated_ns, agent, store.restored(name)), found
 
-    def _kind(self, values: tuple[Any, ...]) -> int:
-        known = self._kinds.get(values)
+    def _number(self, table: str, values: tuple[Any, ...]) -> int:
+        key = table, values
+        known = self._numbers.get(key)
         if known is None:
-            safe = tuple(store.stored(v) if isinstance(v, str) else v for v in values)
-            row = self.connection.execute(
-                "SELECT id FROM kinds WHERE agent IS ? AND model IS ? AND provider IS ?"
-                " AND billing IS ? AND basis IS ? AND subagent IS ? AND surface IS ?"
-                " AND skill IS ? AND workspace IS ? AND branch IS ? AND remainder IS ?",
-                safe,
-            ).fetchone()
-            if row is None:
-                marks = ",".join("?" * len(safe))
-                cursor = self.connection.execute(f"INSERT INTO kinds VALUES(NULL,{marks})", safe)
-                known = int(cursor.lastrowid or 0)
-            else:
-                known = int(row[0])
-            self._kinds[values] = known
+            known = self._numbers[key] = store.number(self.connection, table, values)
         return known
 
     def _row(
@@ -224,19 +214,10 @@ class Sums:
         begun = [at for usage, _ in counted if (at := moment(usage)) is not None]
         begin, _ = times(session)
         project = project_of(meta.workspace, meta.project)
-        row = {
-            "agent": session.agent,
-            "id": session.id,
-            "title": meta.title,
-            "workspace": meta.workspace,
-            "project": project,
-            "branch": meta.branch,
-            "createdAt": iso(meta.created_ms or begin),
-            "updatedAt": iso(updated_ms or None),
-            "sources": there,
-            "models": sorted(models, key=lambda name: (-models[name], name)),
-            "totals": totals.wire(),
-        }
+        row = cards.packed(
+            iso(meta.created_ms or begin), iso(updated_ms or None), there,
+            sorted(models, key=lambda name: (-models[name], name)), totals.wire(),
+        )  # fmt: skip
         trouble = [problem_wire(problem) for problem in session.problems]
         listed = int(
             session.id is not None and (has_sources or bool(session.requests) or bool(meta.path))
@@ -257,7 +238,7 @@ class Sums:
                 min(begun, default=None), max(calls, default=None), listed, _ended(session),
                 *safe, totals.requests,
                 None if totals.nano_aiu is None else min(totals.nano_aiu, _LIMIT), len(trouble),
-                codec.dumps(row), codec.dumps(trouble) if trouble else None,
+                row, codec.dumps(trouble) if trouble else None,
                 codec.dumps(sorted(elsewhere)) if elsewhere else None, generation, number,
             ),
         )  # fmt: skip
@@ -267,8 +248,17 @@ def _forks(agent: str) -> bool:
     return provider_for(agent).forks
 
 
+KIND = ("agent", "model", "provider", "billing", "basis", "surface")
+"""Dimensions that few different values have: columns of ``kinds``."""
+SPOT = ("subagent", "skill", "workspace", "branch")
+"""The others: columns of ``spots``."""
+
+Number = Callable[[str, tuple[Any, ...]], int]
+"""(table, values of its columns) -> the id of that row."""
+
+
 def dimensions(session: Session, usage: Usage, quote: Quote) -> dict[str, Any]:
-    """What a cell is about, in the order of the columns of ``kinds``; see ``report.Fold``."""
+    """What a cell is about; see ``report.Fold``."""
     meta = session.meta
     return {
         "agent": session.agent,
@@ -276,8 +266,8 @@ def dimensions(session: Session, usage: Usage, quote: Quote) -> dict[str, Any]:
         "provider": provider(usage, quote),
         "billing": quote.billing,
         "basis": quote.basis,
-        "subagent": "/".join(usage.subagent) or "main",
         "surface": getattr(usage, "surface", None),
+        "subagent": "/".join(usage.subagent) or "main",
         "skill": getattr(usage, "skill", None),
         "workspace": project_of(getattr(usage, "cwd", None) or meta.workspace, meta.project),
         "branch": getattr(usage, "branch", None) or meta.branch,
@@ -285,40 +275,40 @@ def dimensions(session: Session, usage: Usage, quote: Quote) -> dict[str, Any]:
 
 
 def cells(
-    number: int,
-    session: Session,
-    counted: Iterable[Amount],
-    kind: Callable[[tuple[Any, ...]], int],
+    number: int, session: Session, counted: Iterable[Amount], numbered: Number
 ) -> Iterator[tuple[int | None, ...]]:
-    """Rows of the table ``cells`` for these amounts; ``kind`` gives the id of a kind."""
-    tallies: dict[tuple[int, int], Tally] = {}
+    """Rows of the table ``cells`` for these amounts."""
+    tallies: dict[tuple[int, int, int], Tally] = {}
     for usage, quote in counted:
         at_ms = moment(usage)
         quarter = NO_TIME if at_ms is None or abs(at_ms) > _LIMIT else at_ms // QUARTER_MS
         values = dimensions(session, usage, quote)
         values["basis"] = _RANK[quote.basis]
-        key = quarter, kind((*values.values(), int(type(usage) is Counter)))
+        kind = (*(values[name] for name in KIND), int(type(usage) is Counter))
+        spot = tuple(values[name] for name in SPOT)
+        key = numbered("kinds", kind), quarter, numbered("spots", spot)
         tally = tallies.setdefault(key, Tally())
         tally.add(usage, quote.nano_aiu, quote.basis, quote.billing)
-    for (quarter, of), tally in tallies.items():
+    for (of, quarter, there), tally in tallies.items():
         figures = (
             tally.requests, tally.failed_requests, tally.unknown_requests, tally.input_tokens,
             tally.cache_read_tokens, tally.cache_write_tokens, tally.output_tokens,
             tally.reasoning_tokens, tally.nano_aiu,
         )  # fmt: skip
         limited = (None if figure is None else min(figure, _LIMIT) for figure in figures)
-        yield quarter, number, of, *limited
+        yield of, quarter, number, there, *limited
 
 
-def tools(number: int, session: Session) -> Iterator[tuple[Any, ...]]:
+def tools(number: int, session: Session, numbered: Number) -> Iterator[tuple[int, ...]]:
     """Rows of the table ``tools`` for a session."""
-    calls: dict[tuple[Any, ...], int] = {}
+    calls: dict[tuple[int, int], int] = {}
     for call in session.tools:
         quarter = NO_TIME if call.at_ms is None else call.at_ms // QUARTER_MS
-        key = quarter, call.name, "/".join(call.subagent) or "main", call.skill
+        what = call.name, "/".join(call.subagent) or "main", call.skill
+        key = quarter, numbered("helpers", what)
         calls[key] = calls.get(key, 0) + 1
-    for (quarter, tool, subagent, skill), count in calls.items():
-        yield quarter, number, tool, subagent, skill, count
+    for (quarter, helper), count in calls.items():
+        yield quarter, number, helper, count
 
 
 def _ended(session: Session) -> int:

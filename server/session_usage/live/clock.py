@@ -12,18 +12,20 @@ have caches of their own, which the next turn does not use.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from session_usage import money
 from session_usage.events import ESTIMATED, PRICED, Request
 from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
-from session_usage.places import stamp
 from session_usage.pricing import Prices
+from session_usage.report import iso
 
 _HOUR_SECONDS = 3_600
 _PER = 1_000_000
 _TAIL = 1 << 20
+_MOST = 64
 _TELLING = (b'"session.usage_record"', b'"session.usage_checkpoint"')
 
 
@@ -49,18 +51,11 @@ class CacheClock(NamedTuple):
     basis: str
     assumptions: tuple[str, ...]
 
-    def wire(self, now_ms: int) -> dict[str, Any]:
-        """As an object of the protocol: ``{model, expiresAt, warm, tokens, warmCost, ...}``.
-
-        Costs are nano-AIU; ``expiresAt`` is ISO-8601 UTC, ``warm`` says whether it is ahead.
-        """
-        from datetime import datetime, timezone
-
-        moment = datetime.fromtimestamp(self.expires_ms / 1000, timezone.utc)
+    def wire(self) -> dict[str, Any]:
+        """As ``CacheClock`` of the protocol; costs are nano-AIU."""
         return {
             "model": self.model,
-            "expiresAt": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "warm": self.expires_ms > now_ms,
+            "expiresAt": iso(self.expires_ms),
             "tokens": self.tokens,
             "warmCost": self.warm_nano_aiu,
             "coldCost": self.cold_nano_aiu,
@@ -101,16 +96,54 @@ def caches_of(path: str) -> dict[str, Cache]:
 
     Raises OSError when it cannot be read.
     """
-    begin = max(0, stamp(path)[0] - _TAIL)
-    found = caches(_events(path, begin))
-    return caches(_events(path, 0)) if begin and not found else found
+    return _anew(path, os.stat(path)).said
 
 
-def _events(path: str, begin: int) -> Iterable[dict[str, Any]]:
-    for line in Scan(path, _TELLING, begin):
-        event, _ = parse(line.data)  # the first line may be half a line: no event
-        if event:
-            yield event
+class Journals:
+    """What journals say of caches, each read on from where it was read last."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Known] = {}
+
+    def caches(self, path: str) -> dict[str, Cache]:
+        """As ``caches_of``; nothing where it cannot be read."""
+        known = self._known.get(path)
+        try:
+            found = os.stat(path)
+            if known is None or known.inode != found.st_ino or found.st_size < known.size:
+                known = _anew(path, found)
+            elif found.st_size > known.size:
+                news, offset = _said(path, known.offset)
+                known = _Known(found.st_ino, found.st_size, offset, {**known.said, **news})
+        except OSError:
+            return {}
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        self._known[path] = known
+        return known.said
+
+
+class _Known(NamedTuple):
+    inode: int
+    size: int
+    offset: int
+    """Up to here it is read; a half line lies behind it."""
+    said: dict[str, Cache]
+
+
+def _anew(path: str, found: os.stat_result) -> _Known:
+    begin = max(0, found.st_size - _TAIL)
+    said, offset = _said(path, begin)
+    if begin and not said:
+        said, offset = _said(path, 0)
+    return _Known(found.st_ino, found.st_size, offset, said)
+
+
+def _said(path: str, begin: int) -> tuple[dict[str, Cache], int]:
+    scan = Scan(path, _TELLING, begin)
+    # the first line may be half a line: no event
+    said = caches(event for line in scan if (event := parse(line.data)[0]))
+    return said, scan.offset
 
 
 def next_turn(

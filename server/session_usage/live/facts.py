@@ -10,6 +10,7 @@ from session_usage.jsonl import instant, mapping, whole
 from session_usage.kinds import SessionEvent
 from session_usage.money import nano
 from session_usage.providers.copilot_cli.state import AGENT
+from session_usage.report import iso
 
 
 class Context(NamedTuple):
@@ -23,44 +24,29 @@ class Context(NamedTuple):
     """Definitions of tools."""
     at_ms: int | None
 
-    def wire(self) -> dict[str, Any]:
-        """As an object of the protocol."""
-        return {
-            "tokens": self.tokens,
-            "limit": self.limit,
-            "systemTokens": self.system,
-            "conversationTokens": self.conversation,
-            "toolTokens": self.tools,
-        }
-
 
 class Quota(NamedTuple):
     """One allowance of the account (``account.getQuota``): requests or credits, as its kind has."""
 
     kind: str
     """``premium_interactions``, ``chat`` or ``completions``."""
+    unlimited: bool
     entitlement: float | None
-    """None: unlimited."""
     used: float | None
     remaining_percent: float | None
     overage: float | None
     resets_ms: int | None
 
     def wire(self) -> dict[str, Any]:
-        """As an object of the protocol; ``resetsAt`` is ISO-8601 UTC."""
-        from datetime import datetime, timezone
-
-        resets = None
-        if self.resets_ms is not None:
-            moment = datetime.fromtimestamp(self.resets_ms / 1000, timezone.utc)
-            resets = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        """As ``Quota`` of the protocol."""
         return {
             "kind": self.kind,
+            "unlimited": self.unlimited,
             "entitlement": self.entitlement,
             "used": self.used,
             "remainingPercent": self.remaining_percent,
             "overage": self.overage,
-            "resetsAt": resets,
+            "resetsAt": iso(self.resets_ms),
         }
 
 
@@ -85,14 +71,14 @@ def quotas(snapshots: Any) -> tuple[Quota, ...]:
     found = []
     for kind, snapshot in mapping(snapshots).items():
         said = mapping(snapshot)
-        entitlement = _figure(said.get("entitlementRequests"))
         unlimited = said.get("isUnlimitedEntitlement") is True
         if not said:
             continue
         found.append(
             Quota(
                 kind,
-                None if unlimited else entitlement,  # unlimited ones say -1
+                unlimited,
+                _figure(said.get("entitlementRequests")),  # unlimited ones say -1
                 _figure(said.get("usedRequests")),
                 _figure(said.get("remainingPercentage")),
                 _figure(said.get("overage")),

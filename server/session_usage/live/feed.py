@@ -8,17 +8,18 @@ nonsense, there is one problem and a new attempt later; the log's view does not 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Container, Iterable
 from typing import TYPE_CHECKING, Any
 
-from session_usage.errors import LiveError, NotConnected, SessionUsageError
+from session_usage.errors import LiveError, NotConnected, SessionNotFound, SessionUsageError
 from session_usage.events import Counter, Problem, Request
 from session_usage.kinds import SessionEvent
 from session_usage.live import facts
 from session_usage.live.clock import Cache, caches
+from session_usage.live.typed import Typed
 from session_usage.providers.copilot_cli.state import AGENT
-from session_usage.providers.copilot_cli.stream import Stream
 
 if TYPE_CHECKING:
     from session_usage.live.cli import Cli
@@ -31,13 +32,19 @@ FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
 
 
+async def _nobody() -> Iterable[str]:
+    return ()
+
+
 class LiveFeed:
     """The live side of one session, between ``start`` and ``close``.
 
-    ``session_id`` None: the session that the CLI shows, or none at all and only its quota.
+    ``session_id`` None: the session that the CLI shows, else the first of ``candidates`` that
+    it has open, else none at all and only its quota; ``look`` makes it choose anew.
     ``connect`` makes a connection; ``changed`` is called (on the event loop) whenever anything
-    here did change. ``journal`` is the session's log where it is known: the evidence named in
-    the requests. ``clock`` gives epoch seconds.
+    here did change, and ``heard`` with each event of the session as the protocol tells it and
+    the calls that it proves. ``journal`` is the session's log where it is known: the evidence
+    named in the requests. ``clock`` gives epoch seconds.
     """
 
     def __init__(
@@ -46,28 +53,43 @@ class LiveFeed:
         connect: Callable[[], Awaitable[Cli]],
         *,
         changed: Callable[[], object] = lambda: None,
+        heard: Callable[[SessionEvent, dict[str, Any], list[Request]], object] | None = None,
+        candidates: Callable[[], Awaitable[Iterable[str]]] = _nobody,
         journal: str = "",
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.session_id = session_id
-        self.connected = False
+        self.state = "connecting"
+        """``connecting``, ``connected``, or ``waiting`` for the next attempt."""
         self.context: facts.Context | None = None
         self.quotas: tuple[facts.Quota, ...] = ()
         self.total: Counter | None = None
         self.caches: dict[str, Cache] = {}
         self.problem: Problem | None = None
         """Why there is no connection just now; None while there is one."""
+        self._fixed = session_id is not None
         self._requests: dict[str, Request] = {}
         self._connect = connect
         self._changed = changed
+        self._heard = heard
+        self._candidates = candidates
         self._journal = journal
         self._sleep = sleep
         self._clock = clock
-        self._stream: Stream | None = None
+        self._typed: Typed | None = None
+        self._leave: Callable[[], None] = lambda: None
+        self._followed: str | None = None
+        self._refused: dict[str, float] = {}
+        self._looking = asyncio.Event()
         self._asked = 0.0
         self._worked = False
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Is there a connection just now?"""
+        return self.state == "connected"
 
     def start(self) -> None:
         """Begins to connect; needs a running event loop."""
@@ -93,14 +115,23 @@ class LiveFeed:
         for key in logged:
             self._requests.pop(key, None)
 
+    def look(self) -> None:
+        """Another session may be the one to follow now."""
+        self._looking.set()
+
     def status(self) -> dict[str, Any]:
-        """What a status shows of it, as an object of the protocol."""
+        """What a status shows of it, as ``LiveStatus`` of the protocol."""
+        context = self.context
         return {
-            "connected": self.connected,
-            "session": self.session_id,
-            "context": self.context.wire() if self.context else None,
-            "quotas": [quota.wire() for quota in self.quotas],
+            "state": self.state,
             "problem": self.problem.text if self.problem else None,
+            "session": self.session_id,
+            "contextTokens": context.tokens if context else None,
+            "contextLimit": context.limit if context else None,
+            "systemTokens": context.system if context else None,
+            "conversationTokens": context.conversation if context else None,
+            "toolTokens": context.tools if context else None,
+            "quotas": [quota.wire() for quota in self.quotas],
         }
 
     async def _run(self) -> None:
@@ -118,7 +149,7 @@ class LiveFeed:
                         wait = FIRST_WAIT_SECONDS
                     self._failed(error)
                 finally:
-                    self.connected = False
+                    self.state = "waiting"
                     await connection.close()
             await self._sleep(wait)
             wait = min(wait * 2, LONGEST_WAIT_SECONDS)
@@ -126,35 +157,79 @@ class LiveFeed:
     def _failed(self, error: SessionUsageError) -> None:
         problem = Problem("live", self._journal, None, str(error), AGENT, self.session_id)
         if self.connected or problem != self.problem:
-            self.connected, self.problem = False, problem
+            self.state, self.problem = "waiting", problem
             self._changed()
 
     async def _watch(self, connection: Cli) -> None:
-        name = self.session_id or await connection.foreground()
-        unsubscribe = None
-        if name is not None:
-            if self._stream is None or name != self.session_id:
-                self._stream = Stream(name, self._journal)
-            self.session_id = name
-            session = await connection.follow(name)
-            unsubscribe = session.on(self._event)
         try:
+            await self._choose(connection)
             await self._ask(connection)
-            self.connected, self.problem = True, None
+            self.state, self.problem = "connected", None
             self._changed()
             while True:
-                try:
-                    await asyncio.wait_for(connection.closed.wait(), BEAT_SECONDS)
-                except asyncio.TimeoutError:
-                    await connection.ping(BEAT_SECONDS)
-                    if self._worked and self._clock() - self._asked >= FRESH_SECONDS:
-                        await self._ask(connection)
-                        self._changed()
-                else:
-                    raise NotConnected("the connection to the Copilot CLI is gone")
+                await self._wait(connection)
+                if await self._choose(connection) or (
+                    self._worked and self._clock() - self._asked >= FRESH_SECONDS
+                ):
+                    await self._ask(connection)
+                    self._changed()
         finally:
-            if unsubscribe:
-                unsubscribe()
+            self._leave()
+            self._followed = None
+
+    async def _wait(self, connection: Cli) -> None:
+        """Until there is something to look at, or the beat; raises once the CLI is gone."""
+        ends = [asyncio.ensure_future(event.wait()) for event in (connection.closed, self._looking)]
+        try:
+            done, _ = await asyncio.wait(
+                ends, timeout=BEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for end in ends:
+                end.cancel()
+        if connection.closed.is_set():
+            raise NotConnected("the connection to the Copilot CLI is gone")
+        if not done:
+            await connection.ping(BEAT_SECONDS)
+
+    async def _choose(self, connection: Cli) -> bool:
+        """Follows the session that is the one to follow now; True if that is another one."""
+        looking = self._looking.is_set() or self._followed is None
+        self._looking.clear()
+        if self._fixed:
+            names: Iterable[str] = (self.session_id or "",)
+        else:
+            shown = await connection.foreground()
+            names = (shown,) if shown else await self._candidates() if looking else ()
+        now = self._clock()
+        for name in names:
+            if name == self._followed:
+                return False
+            if now - self._refused.get(name, 0.0) < BEAT_SECONDS:
+                continue
+            try:
+                await self._follow(connection, name)
+            except SessionNotFound:
+                if self._fixed:
+                    raise
+                self._refused[name] = now
+            else:
+                self._refused.clear()
+                return True
+        return False
+
+    async def _follow(self, connection: Cli, name: str) -> None:
+        session = await connection.follow(name)
+        self._leave()
+        if name != self.session_id:
+            self.context, self.total, self.caches = None, None, {}
+        if self._typed is None or self._typed.session != name:
+            folder = session.workspace_path
+            self._typed = Typed(
+                name, os.path.join(folder, "events.jsonl") if folder else self._journal
+            )
+        self.session_id = self._followed = name
+        self._leave = session.on(self._event)
 
     async def _ask(self, connection: Cli) -> None:
         """Quota and totals; a CLI that does not know them is a CLI all the same."""
@@ -177,8 +252,12 @@ class LiveFeed:
             self._worked = True
             self.quotas = facts.quotas(event.data.get("quotaSnapshots")) or self.quotas
             self.caches.update(caches([event.raw]))
-        for found in self._stream.read(event.raw) if self._stream else ():
-            if type(found) is Request:
-                self._requests.setdefault(found.key, found)
+        if self._typed is None:
+            return
+        wire, requests = self._typed.read(event)
+        for request in requests:
+            self._requests.setdefault(request.key, request)
+        if self._heard is not None:
+            self._heard(event, wire, requests)
         if before != (self.context, self.quotas, len(self._requests)):
             self._changed()

@@ -22,7 +22,8 @@ TURN_GAP_MS = 2_000
 writes in batches of about 0.1 s."""
 SILENCE_MS = 300_000
 """After so long without a line a session is taken for idle whatever it was doing."""
-_POLL_SECONDS = 0.1
+_POLL_SECONDS, _SLOW_SECONDS = 0.1, 1.0
+"""Between two looks at the log; the slower after it was silent for so long."""
 _BLOCK = 1 << 16
 _SETTLES = frozenset({"abort", "session.shutdown", "session.usage_checkpoint"})
 """What the CLI writes when a user's turn is over; the checkpoint comes once for each."""
@@ -79,13 +80,15 @@ class LogSession(CopilotSession):
         self._offset: int | None = None
         self._inode: int | None = None
         self._seen_ms = 0
+        self._moved_ms = int(clock() * 1000)
         self._task: asyncio.Task[None] | None = None
 
-    def on(self, handler: Handler) -> Callable[[], None]:
-        """As in CopilotSession; what is appended from the first call on is an event."""
+    def on(self, handler: Handler, offset: int | None = None) -> Callable[[], None]:
+        """As in CopilotSession; what is appended from the first call on is an event, or what
+        lies behind byte ``offset``, where a line begins."""
         if self._offset is None:
             size, self._inode = _stat(self.path)
-            self._offset = _whole_lines(self.path, size)
+            self._offset = _whole_lines(self.path, size) if offset is None else offset
             self._seen_ms = int(self._clock() * 1000)
         unsubscribe = super().on(handler)
         try:
@@ -95,6 +98,11 @@ class LogSession(CopilotSession):
         if self._task is None or self._task.done():
             self._task = loop.create_task(self._follow())
         return unsubscribe
+
+    @property
+    def offset(self) -> int:
+        """Up to where its lines are dispatched."""
+        return self._offset or 0
 
     async def send(self, options: Mapping[str, Any]) -> str:
         """Raises ReadOnlySession."""
@@ -133,10 +141,13 @@ class LogSession(CopilotSession):
         while self._handlers:
             still = _stat(self.path) == (self._offset, self._inode)
             self._deliver([] if still else await asyncio.to_thread(self._appended))
-            await asyncio.sleep(_POLL_SECONDS)
+            quiet_ms = int(self._clock() * 1000) - self._moved_ms
+            await asyncio.sleep(_POLL_SECONDS if quiet_ms < SILENCE_MS else _SLOW_SECONDS)
 
     def _deliver(self, events: list[SessionEvent]) -> None:
         now_ms = int(self._clock() * 1000)
+        if events:
+            self._moved_ms = now_ms
         for event in events:
             self.dispatch(event)
             reason = self._idle.see(event, now_ms)

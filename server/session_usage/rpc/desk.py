@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import threading
 import time
@@ -18,6 +19,7 @@ from session_usage.protocol import InitializationOptions, Settings
 
 if TYPE_CHECKING:
     from session_usage.ledger.query import Reader, Ref
+    from session_usage.live.clock import Journals
     from session_usage.pricing import Prices
     from session_usage.report import Zone
 
@@ -141,6 +143,22 @@ class Desk:
     def user_file(self) -> str | None:
         """The user's price file."""
         return self.start.prices or self.settings.prices_file or None
+
+    @property
+    def live_target(self) -> str | None:
+        """The Copilot CLI to connect to, as ``settings.live_target`` has it."""
+        if self.settings.live_connect is None:
+            return None
+        from session_usage.rpc.settings import live_target
+
+        return live_target(self.settings.live_connect)
+
+    @functools.cached_property
+    def journals(self) -> Journals:
+        """What the journals of Copilot CLI say of prompt caches."""
+        from session_usage.live.clock import Journals
+
+        return Journals()
 
     def prices(self) -> Prices:
         """The prices in use."""

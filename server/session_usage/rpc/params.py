@@ -30,7 +30,12 @@ def structure(value: Any, cls: type[_T]) -> _T:
 
 @functools.cache
 def _fields(cls: Any) -> dict[str, Any]:
-    return {camel(field.name): field for field in attrs.fields(cls)}
+    return {wire_name(field): field for field in attrs.fields(cls)}
+
+
+def wire_name(field: Any) -> str:
+    """The name on the wire of a generated class's field."""
+    return field.metadata.get("name") or camel(field.name)
 
 
 def camel(name: str) -> str:

@@ -249,7 +249,7 @@ class Server(LanguageServer):
         self.desk.configure(options, client_settings)
         self.indexer.places = self.desk.places
         self.indexer.wish(self.desk.wishes)
-        self.board.changed()
+        self.board.configured()
 
     def _start(self, options: InitializationOptions, client_settings: Any) -> None:
         """After the answer to ``initialize``: the ledger, and the child that keeps it."""
@@ -262,6 +262,7 @@ class Server(LanguageServer):
         self.indexer.path = self.desk.path
         self.indexer.start()
         _load_handlers()
+        self.board.link.configure()
 
     def _heard(self, line: dict[str, Any]) -> None:
         """A line of the child process."""
@@ -270,6 +271,7 @@ class Server(LanguageServer):
             self.board.changed()
         if "generation" in line:
             self.board.changed(line["generation"])
+            self.board.link.look()
         if "problem" in line:
             self.notify(PROBLEM, line["problem"])
 
@@ -339,6 +341,11 @@ class Server(LanguageServer):
             task.cancel()
         self.indexer.close()
         self.desk.close()
+
+    async def part(self) -> None:
+        """Before that: lets go of what takes part in nothing but listens."""
+        self.board.tails.close()
+        await self.board.link.close()
 
 
 def _load_handlers() -> dict[str, Any]:

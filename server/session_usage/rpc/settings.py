@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -11,7 +12,7 @@ from session_usage.ledger.codec import loads
 from session_usage.places import Places
 from session_usage.protocol import Settings
 from session_usage.report import Zone
-from session_usage.rpc.params import InvalidParams, camel, structure
+from session_usage.rpc.params import InvalidParams, structure, wire_name
 
 _SECTION = "copilotUsage"
 
@@ -48,11 +49,12 @@ def merged(places: Places, client: Any) -> tuple[Settings, list[str]]:
         if not isinstance(source, dict):
             problems.append("the settings must be an object")
             continue
-        for name, value in source.items():
+        for name, value in _flat(source):
             try:
                 one = structure({name: value}, Settings)
                 if one.zone:
                     Zone(one.zone)
+                live_target(one.live_connect)
             except InvalidParams as error:
                 if name in _NAMES:
                     problems.append(str(error).replace("params.", "setting "))
@@ -61,6 +63,36 @@ def merged(places: Places, client: Any) -> tuple[Settings, list[str]]:
             else:
                 found[name] = value
     return structure(found, Settings), problems
+
+
+def _flat(source: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Names and values; some editors send ``live.connect`` as ``{"live": {"connect": …}}``."""
+    for name, value in source.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{part}", inner) for part, inner in value.items())
+        else:
+            yield name, value
+
+
+def live_target(text: str | None) -> str | None:
+    """Which CLI to connect to: ``spawn``, ``host:port`` of this machine, or None: none.
+
+    Raises ValueError for everything else.
+    """
+    if not text or text == "off" or text == "spawn":
+        return "spawn" if text == "spawn" else None
+    host, _, port = text.strip().rpartition(":")
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        raise ValueError(f"{text[:60]!r} is not off, spawn or an address such as 127.0.0.1:4321")
+    import ipaddress
+
+    try:
+        local = host == "localhost" or ipaddress.IPv4Address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise ValueError(f"{host[:60]!r} is not this machine; a CLI is only asked on 127.0.0.1")
+    return f"{host}:{int(port)}"
 
 
 def wire(settings: Settings) -> dict[str, Any]:
@@ -72,4 +104,4 @@ def wire(settings: Settings) -> dict[str, Any]:
     }
 
 
-_NAMES = {camel(field.name): field.name for field in attrs.fields(Settings)}
+_NAMES = {wire_name(field): field.name for field in attrs.fields(Settings)}

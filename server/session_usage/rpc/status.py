@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from session_usage import pricing
-from session_usage.errors import SessionNotFound
+from session_usage.errors import SessionNotFound, SessionUsageError
 from session_usage.events import Request
 from session_usage.ledger import codec
 from session_usage.ledger.folds import Filter, Folding
@@ -15,14 +16,28 @@ from session_usage.money import NANO_PER_CREDIT, NANO_PER_USD
 from session_usage.providers import agents
 from session_usage.report import iso, session_report
 from session_usage.rpc.desk import Call, Desk
+from session_usage.rpc.link import AGENT, Snapshot
 from session_usage.usage import Tally
+
+if TYPE_CHECKING:
+    from session_usage.pricing import Prices
+    from session_usage.reconcile import Session
+    from session_usage.windows import Window
 
 _RECENT_MS = 30 * 86_400_000
 """An agent is in use when it did something in this time."""
 
 
-def compose(desk: Desk, reader: Reader, params: Any, call: Call, indexing: bool) -> dict[str, Any]:
-    """The status of a window, as the protocol's ``Status``."""
+def compose(
+    desk: Desk,
+    reader: Reader,
+    params: Any,
+    call: Call,
+    indexing: bool,
+    live: Snapshot | None = None,
+) -> dict[str, Any]:
+    """The status of a window, as the protocol's ``Status``; with calls that a CLI has told of
+    and its log not yet."""
     from session_usage import windows
 
     now_ms = int(time.time() * 1000)
@@ -34,11 +49,16 @@ def compose(desk: Desk, reader: Reader, params: Any, call: Call, indexing: bool)
     spent = Folding(
         reader, prices, chosen, month.start_ms, month.end_ms, stop=call.stopped
     ).totals()
+    if live is not None:
+        for session, fresh in unlogged(desk, reader, live):
+            for tally, window in ((today, day), (spent, month)):
+                _add(tally, session, fresh, window, prices)
     ref = _current(desk, reader, params)
+    shown, cache = (None, None) if ref is None else _session(desk, reader, ref, now_ms, live)
     off = switched_off(reader, now_ms)
     problems = reader.trouble()
     return {
-        "session": None if ref is None else _session(desk, reader, ref),
+        "session": shown,
         "today": {
             "day": (desk.zone().hour(now_ms) or "")[:10],
             "zone": desk.zone_name,
@@ -51,6 +71,8 @@ def compose(desk: Desk, reader: Reader, params: Any, call: Call, indexing: bool)
             "totals": spent.wire(),
         },
         "allowance": _allowance(desk, spent, iso(month.end_ms), now_ms),
+        "cache": cache,
+        **({"live": live.status} if live is not None else {}),
         "knownSince": iso(reader.known_since()),
         "changedAt": iso(reader.changed_at()),
         "health": _health(indexing, off, reader.drift(), problems),
@@ -67,19 +89,69 @@ def _current(desk: Desk, reader: Reader, params: Any) -> Ref | None:
     return reader.latest(folders, storage, desk.agents(None))
 
 
-def _session(desk: Desk, reader: Reader, ref: Ref) -> dict[str, Any] | None:
-    session = reader.load(ref)
+def unlogged(desk: Desk, reader: Reader, live: Snapshot) -> Iterator[tuple[Session, list[Request]]]:
+    """Sessions as the ledger has them, each with the calls of it that only a CLI has told of.
+
+    A session that the ledger does not have is new, or not to be counted: it comes later or not.
+    """
+    chosen = desk.agents(None)
+    if chosen and AGENT not in chosen:
+        return
+    for name in dict.fromkeys(request.session for request in live.requests):
+        try:
+            ref = reader.find(name or "", (AGENT,))
+        except SessionUsageError:
+            continue
+        logged = reader.load(ref)
+        both = reader.load(ref, live.of(ref.name))
+        before = {request.key for request in logged.requests}
+        after = {request.key for request in both.requests}
+        # a line of the database is the same call under another key
+        absorbed = [request for request in logged.requests if request.key not in after]
+        fresh = [request for request in both.requests if request.key not in before]
+        for old in absorbed:
+            same = next((new for new in fresh if _figures(new) == _figures(old)), None)
+            if same is not None:
+                fresh.remove(same)
+        yield logged, fresh
+
+
+def _figures(request: Request) -> tuple[Any, ...]:
+    return request.model, request.input_tokens, request.output_tokens
+
+
+def _add(
+    tally: Tally, session: Session, fresh: list[Request], window: Window, prices: Prices
+) -> None:
+    inside = [request for request in fresh if _inside(window, request)]
+    for request in inside:
+        quote = prices.quote(request)
+        tally.add(request, quote.nano_aiu, quote.basis, quote.billing)
+    if inside and not any(_inside(window, request) for request in session.requests):
+        tally.sessions += 1
+
+
+def _inside(window: Window, request: Request) -> bool:
+    return request.started_ms is not None and window.contains(request.started_ms)
+
+
+def _session(
+    desk: Desk, reader: Reader, ref: Ref, now_ms: int, live: Snapshot | None
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """(the session, its cache clock); None for what there is not."""
+    more = live.of(ref.name) if live is not None and ref.agent == AGENT else []
+    session = reader.load(ref, more)
     report = session_report(session, desk.prices(), "compact")
     try:
         row = codec.loads(reader.row(ref))
     except SessionNotFound:  # forgotten while this was being put together
-        return None
+        return None, None
     last = max(
         (r for r in session.requests if r.started_ms is not None),
         key=lambda request: request.started_ms or 0,
         default=None,
     )
-    return {
+    shown = {
         **{
             name: row[name]
             for name in (
@@ -94,6 +166,24 @@ def _session(desk: Desk, reader: Reader, ref: Ref) -> dict[str, Any] | None:
         "lastRequest": _last(desk, session, last),
         "problems": len(session.problems),
     }  # fmt: skip
+    return shown, _cache(desk, reader, ref, session, now_ms, live)
+
+
+def _cache(
+    desk: Desk, reader: Reader, ref: Ref, session: Session, now_ms: int, live: Snapshot | None
+) -> dict[str, Any] | None:
+    journals = reader.paths(ref, "journal")
+    if not journals:
+        return None
+    from session_usage.live import clock
+
+    known = {}
+    for path in journals:
+        known.update(desk.journals.caches(path))
+    if live is not None and live.session == ref.name:
+        known.update(live.caches)
+    found = clock.next_turn(known, session.requests, desk.prices(), now_ms)
+    return None if found is None else found.wire()
 
 
 def _last(desk: Desk, session: Any, last: Request | None) -> dict[str, Any] | None:

@@ -153,6 +153,7 @@ def run(
             else:
                 await serve_stdio(server)
         finally:
+            await server.part()
             server.close()
 
     with contextlib.suppress(KeyboardInterrupt):

@@ -1,0 +1,110 @@
+"""Events of Copilot CLI sessions, one by one: from the journals, and from a CLI as they happen.
+
+A journal is followed while somebody wants its events, from where the ledger had read it when
+they asked. What comes from both sides has one id and is told once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from session_usage.kinds import SessionEvent
+
+_MOST = 8
+"""Journals that are followed at a time: those that changed last."""
+_REMEMBERED = 4_096
+"""Ids of events."""
+
+Tell = Callable[[str, dict[str, Any]], object]
+
+
+class _Tail(NamedTuple):
+    path: str
+    close: Callable[[], None]
+    offset: Callable[[], int]
+
+
+class Tails:
+    """Calls ``tell`` in the loop with a session's id and each of its events on the wire."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._offsets: dict[str, int] | None = None
+        self._tails: dict[str, _Tail] = {}
+        self._ids: dict[str, None] = {}
+        self.live: str | None = None
+        """The session whose events come from a CLI: it tells itself when it is idle."""
+
+    @property
+    def began(self) -> bool:
+        """Does anybody want events?"""
+        return self._offsets is not None
+
+    def begin(self, offsets: dict[str, int]) -> None:
+        """What lies behind these places of the journals is new."""
+        if self._offsets is None:
+            self._offsets = offsets
+
+    def look(self, session: str, path: str, known: bool) -> None:
+        """This session did something. ``known``: it is not new, it was only not read yet."""
+        if self._offsets is None:
+            return
+        tail = self._tails.pop(session, None)
+        if tail is not None and tail.path != path:
+            self._end(tail)
+            tail = None
+        self._tails[session] = tail or self._follow(session, path, known)
+        if len(self._tails) > _MOST:
+            self._end(self._tails.pop(next(iter(self._tails))))
+
+    def _follow(self, session: str, path: str, known: bool) -> _Tail:
+        from session_usage.live.journal import LogSession
+        from session_usage.live.typed import Typed, told
+
+        typed = Typed(session, path)
+
+        def heard(event: SessionEvent) -> None:
+            wire, _ = typed.read(event)
+            if told(event) and not (self.live == session and event.type == "session.idle"):
+                self.hear(session, event, wire)
+
+        assert self._offsets is not None
+        log = LogSession(path)
+        start = self._offsets.get(path)
+        if start is None and known:
+            start = _size(path)
+        close = log.on(heard, start or 0)
+        return _Tail(path, close, lambda: log.offset)
+
+    def _end(self, tail: _Tail) -> None:
+        tail.close()
+        if self._offsets is not None:
+            self._offsets[tail.path] = tail.offset()
+
+    def hear(self, session: str, event: SessionEvent, wire: dict[str, Any]) -> None:
+        """Tells an event, unless it was told."""
+        name = event.id
+        if name is not None and not event.ephemeral:
+            if name in self._ids:
+                return
+            self._ids[name] = None
+            if len(self._ids) > _REMEMBERED:
+                del self._ids[next(iter(self._ids))]
+        self._tell(session, wire)
+
+    def close(self) -> None:
+        """Nobody wants events any more."""
+        for tail in self._tails.values():
+            tail.close()
+        self._tails.clear()
+        self._offsets = None
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
