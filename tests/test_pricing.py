@@ -923,7 +923,7 @@ CALLS = st.builds(
 @given(CALLS)
 def test_B14_what_takes_no_assumption_costs_the_same_either_way(call: events.Request) -> None:
     prices = pricing.load()
-    amount, quoted = prices.plain(call), prices.quote(call)
+    amount, quoted = prices.sure(call), prices.quote(call)
     if amount is not None:
         assert (amount, events.PRICED) == (quoted.nano_aiu, quoted.basis)
 
@@ -938,4 +938,4 @@ def test_B14_the_usual_call_takes_no_assumption() -> None:
             "k", "codex", "s", "rollout", "p", 0, ms("2026-11-20"), model, provider, events.API,
             cache_write_tokens=write, **figures,
         )  # fmt: skip
-        assert pricing.load().plain(call) == pricing.load().quote(call).nano_aiu is not None
+        assert pricing.load().sure(call) == pricing.load().quote(call).nano_aiu is not None

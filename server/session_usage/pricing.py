@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
-from . import folder, money, rates, tables
+from . import folder, money, plain, rates, tables
 from .errors import UsageError
 from .events import API, BILLED, BYOK, COPILOT, ESTIMATED, FREE, PRICED, UNKNOWN, Counter, Request
 from .rates import Band, Card, Rate
@@ -21,7 +21,6 @@ CREDITS_SINCE = "2026-06-01"
 """First day (UTC) on which Copilot was billed in credits (RULES R11)."""
 
 _PER = 1_000_000
-_DAY_MS = 86_400_000
 _UTILITY = ("gpt-4o", "gpt-4-1", "gpt-5-4-nano")
 _LOCAL = frozenset(("ollama", "lmstudio", "lm-studio", "llamacpp", "llama.cpp", "vllm", "mlx"))
 
@@ -40,9 +39,6 @@ class Quote(NamedTuple):
 
 
 _Rows = tuple[list[Rate], tuple[str, ...]]
-_Steps = tuple[tuple[int, int | None, int, int, int | None, int | None, int], ...]
-"""(shortest and longest prompt; rates of fresh input, cache read, cache write, the same for an
-hour, output)."""
 
 
 class _Match(NamedTuple):
@@ -78,7 +74,7 @@ class Prices:
         self._shipped = shipped
         self._refreshed = refreshed
         self._known: dict[tuple[Any, ...], _Match | None] = {}
-        self._plain: dict[tuple[Any, ...], _Steps] = {}
+        self._plain: dict[tuple[Any, ...], plain.Steps] = {}
 
     def with_models(self, models: Any, path: str = "models.json") -> Prices:
         """These prices and, for what the card lacks on a day, those of a ``models.json``."""
@@ -87,69 +83,29 @@ class Prices:
             self._named, self._replaced, self._guess, local, self._shipped, self._refreshed
         )
 
-    def plain(self, request: Request) -> int | None:
+    def sure(self, request: Request) -> int | None:
         """The amount of a call that is priced without any assumption; None: see ``quote``.
 
         The same amount as ``quote`` gives, at a tenth of the time: most calls are of one model
         on one day as the call before.
         """
-        at_ms, prompt, output = request.started_ms, request.input_tokens, request.output_tokens
-        if at_ms is None or prompt is None or output is None or request.web_searches:
+        at_ms = request.started_ms
+        if at_ms is None or request.nano_aiu is not None or request.web_searches or request.auto:
             return None
-        asked = request.model, request.provider, request.billing, request.tier, at_ms // _DAY_MS
-        try:
-            steps = self._plain[asked]
-        except KeyError:
-            steps = self._plain[asked] = self._steps(request)
-        for step in steps:
-            if step[0] <= prompt:
-                break
-        else:
-            return None
-        _, high, fresh_rate, read_rate, write_rate, hour_rate, output_rate = step
-        if high is not None and prompt > high:
-            return None
-        read, write, hour = (
-            request.cache_read_tokens,
-            request.cache_write_tokens,
-            request.cache_write_1h_tokens,
-        )
-        if read is None or request.nano_aiu is not None or request.auto:
-            return None
-        if write:
-            if write_rate is None or read + write > prompt:
-                return None
-            amount = (prompt - read - write) * fresh_rate
-            if hour:
-                if hour_rate is None or hour > write:
-                    return None
-                amount += (write - hour) * write_rate + hour * hour_rate
-            else:
-                amount += write * write_rate
-        elif hour or read > prompt or (write is None and write_rate not in (None, fresh_rate)):
-            return None
-        else:
-            amount = (prompt - read) * fresh_rate
-        amount += read * read_rate + output * output_rate
-        return (2 * amount + _PER) // (2 * _PER)
+        day = at_ms // rates.DAY_MS
+        asked = request.model, request.provider, request.billing, request.tier, day
+        steps = self._plain.get(asked)
+        if steps is None:
+            steps = self._plain[asked] = self._steps(*asked[:4], rates.day_of(at_ms))
+        return plain.amount(steps, request) if steps else None
 
-    def _steps(self, request: Request) -> _Steps:
-        """Rates by the length of a prompt, the longest first; empty where something is assumed."""
-        day = _day(request.started_ms)
-        billing = request.billing
+    def _steps(
+        self, model: str | None, vendor: str | None, billing: str, tier: str | None, day: str | None
+    ) -> plain.Steps:
         if self._guess or billing not in (API, BYOK):
             return ()
-        asked = request.model, request.provider, billing, request.tier, day, False
-        found = self._find(*asked)
-        if found is None or found.notes:
-            return ()
-        steps = []
-        for low, rate, late in reversed(found.bands):
-            if late or rate.note or rate.cache_read is None:
-                return ()
-            cache = rate.cache_read, rate.cache_write, rate.cache_write_1h
-            steps.append((low, rate.high, rate.input, *cache, rate.output))
-        return tuple(steps)
+        found = self._find(model, vendor, billing, tier, day, False)
+        return () if found is None or found.notes else plain.steps(found.bands)
 
     def quote(self, usage: Request | Counter, calls: int | None = None) -> Quote:
         """The amount of a request, or of a counter over ``calls`` requests (0: unknown how many).
@@ -214,7 +170,7 @@ class Prices:
         missing = input_tokens is None or output_tokens is None
         if missing and status != "ok":
             return _unknown(billing, f"{status}: tokens not recorded")
-        day = _day(day_ms)
+        day = rates.day_of(day_ms)
         early = (
             billing in (COPILOT, FREE)
             and day is not None
@@ -485,18 +441,3 @@ def _with_premium(
 
 def _unknown(billing: str, why: str) -> Quote:
     return Quote(None, UNKNOWN, billing, None, (why,))
-
-
-def _day(ms: int | None) -> str | None:
-    """The UTC day of a time as ISO text; None for a time that no calendar has."""
-    return None if ms is None else _iso(ms // _DAY_MS)
-
-
-@functools.lru_cache(maxsize=4096)
-def _iso(days: int) -> str | None:
-    from datetime import date, timedelta
-
-    try:
-        return (date(1970, 1, 1) + timedelta(days)).isoformat()
-    except OverflowError:
-        return None

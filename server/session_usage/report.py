@@ -177,12 +177,12 @@ class Fold:
     def _add_known(self, session: Session, others: list[Usage]) -> bool:
         """Counts the calls whose amount is billed, or priced without any assumption, all at once;
         the rest goes to ``others``. Was there any?"""
-        contains, plain = self._contains, self._prices.plain
+        contains, sure = self._contains, self._prices.sure
         known: dict[tuple[str, str], tuple[list[Request], list[int]]] = {}
         for request in session.requests:
             amount, basis = request.nano_aiu, BILLED
             if amount is None:
-                amount, basis = plain(request), PRICED
+                amount, basis = sure(request), PRICED
             if amount is None:
                 others.append(request)
             elif contains is None or (
@@ -196,6 +196,12 @@ class Fold:
         for (basis, billing), (requests, amounts) in known.items():
             self.totals.add_known(requests, sum(amounts), basis, billing)
         return bool(known)
+
+    def merge(self, totals: Tally, rows: dict[tuple[Any, ...], Tally]) -> None:
+        """Adds what was added up elsewhere, of other agents' sessions."""
+        self.totals.merge(totals)
+        for key, tally in rows.items():
+            self.rows.setdefault(key, Tally()).merge(tally)
 
     def _is_new(self, session: Session, key: tuple[Any, ...] | None) -> bool:
         mark = hash((session.agent, session.id, key))

@@ -24,6 +24,10 @@ _TOKEN_COLUMNS = tuple(
 )
 
 
+_COUNTS = ("sessions", "requests", "failed_requests", "unknown_requests", "tool_calls")
+_MAYBE = ("nano_aiu", "copilot_nano_aiu", "unattributed_nano_aiu", *dict(_TOKEN_COLUMNS))
+
+
 def _sum(column: Sequence[int | None]) -> int | None:
     """The sum of what is known in a column; None when nothing is."""
     try:
@@ -92,6 +96,18 @@ class Tally:
             self.copilot_seen = True
             self.copilot_nano_aiu = (self.copilot_nano_aiu or 0) + amount
         self.basis_rank = max(self.basis_rank, _STRENGTH[basis])
+
+    def merge(self, other: Tally) -> None:
+        """Adds another row to this one."""
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in _MAYBE:
+            value = getattr(other, name)
+            if value is not None:
+                setattr(self, name, (getattr(self, name) or 0) + value)
+        self.copilot_seen = self.copilot_seen or other.copilot_seen
+        self.unattributed_seen = self.unattributed_seen or other.unattributed_seen
+        self.basis_rank = max(self.basis_rank, other.basis_rank)
 
     @property
     def basis(self) -> str:

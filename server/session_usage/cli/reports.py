@@ -27,15 +27,12 @@ def report(options: argparse.Namespace) -> int:
     """``report``: totals over all sessions, by any dimensions."""
 
     from session_usage.report import NEEDS_FULL, problem_wire
+    from session_usage.workers import add_all
 
     by = tuple(name.strip() for name in options.by.split(",")) if options.by else ()
     fold = new_fold(options, by)
     library = open_library(options)
-    problems = []
-    for session in watched(library, library.all(full=bool(NEEDS_FULL & set(by)))):
-        fold.add(session)
-        problems += session.problems
-    problems += library.problems
+    problems = add_all(library, fold, bool(NEEDS_FULL & set(by)), watched)
     skipped = [p for p in problems if p.kind in NOT_READ]
     report = {
         **fold.wire(),
