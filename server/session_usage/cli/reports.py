@@ -53,14 +53,12 @@ def report(options: argparse.Namespace) -> int:
 
 def _of_logs(options: argparse.Namespace, by: tuple[str, ...]) -> tuple[Any, list[Any]]:
     from session_usage.report import NEEDS_FULL, problem_wire
+    from session_usage.workers import add_all
 
     fold = new_fold(options, by)
     library = open_library(options)
-    problems = []
-    for session in watched(library, library.all(full=bool(NEEDS_FULL & set(by)))):
-        fold.add(session)
-        problems += session.problems
-    return fold, [problem_wire(problem) for problem in (*problems, *library.problems)]
+    problems = add_all(library, fold, bool(NEEDS_FULL & set(by)), watched)
+    return fold, [problem_wire(problem) for problem in problems]
 
 
 def _of_ledger(
