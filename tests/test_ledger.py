@@ -15,6 +15,7 @@ import pytest
 from session_usage import pricing
 from session_usage.events import Meta, Request
 from session_usage.ledger import care, codec, store
+from session_usage.ledger.address import path_of
 from session_usage.ledger.folds import Filter, Folding
 from session_usage.ledger.keeper import Keeper
 from session_usage.ledger.query import Reader
@@ -428,15 +429,15 @@ def test_other_places_have_another_ledger(tmp_path: Path) -> None:
     """F6: what the environment says of the logs never mixes with the user's own."""
     env = {"SESSION_USAGE_HOME": str(tmp_path)}
     own = here(env=env)
-    assert store.path_of(own) == str(tmp_path / "ledger.db")
+    assert path_of(own) == str(tmp_path / "ledger.db")
     others = {
-        store.path_of(here(env={**env, "COPILOT_HOME": "/elsewhere"})),
-        store.path_of(here(env={**env, "XDG_DATA_HOME": "/elsewhere"})),
-        store.path_of(here("/home/other", env=env)),
-        store.path_of(own._replace(roots=(("vscode", "/x"),))),
+        path_of(here(env={**env, "COPILOT_HOME": "/elsewhere"})),
+        path_of(here(env={**env, "XDG_DATA_HOME": "/elsewhere"})),
+        path_of(here("/home/other", env=env)),
+        path_of(own._replace(roots=(("vscode", "/x"),))),
     }
     assert len(others) == 4
-    assert store.path_of(own) not in others
+    assert path_of(own) not in others
 
 
 WRITER = """

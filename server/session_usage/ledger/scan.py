@@ -185,6 +185,18 @@ class Scanner:
         self._folders.note(looked, kinds.values(), begun_ns)
         return groups + [group for _, group in own]
 
+    def behind(self) -> bool:
+        """Does any source differ from what the ledger knows? Nothing is noted."""
+        self._load()
+        library = Library(self.places)
+        return any(
+            self._differs(Found(with_log(source), None, 0)) for source in library.shared
+        ) or any(
+            self._differs(Found(source, key, at))
+            for key, ref in library.refs.items()
+            for at, source in enumerate(ref.sources)
+        )
+
     def _differs(self, found: Found) -> bool:
         known = self._known.get(found.key)
         if known is None:

@@ -8,7 +8,6 @@ lets go of it when that process ends, however it ends).
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sqlite3
 import time
@@ -16,17 +15,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from session_usage.ledger import codec
-from session_usage.places import Places
 
 VERSION = 2
 """Version of the tables (``PRAGMA user_version``)."""
 BUSY_SECONDS = 10.0
-_VARIABLES = (
-    "APPDATA", "CLAUDE_CONFIG_DIR", "CODEX_HOME", "COPILOT_HOME", "GEMINI_CLI_HOME",
-    "OPENCODE_DB", "VSCODE_APPDATA", "VSCODE_PORTABLE", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
-)  # fmt: skip
-"""What of the environment decides which logs are this user's."""
-
 TABLES = """
 CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE sessions(
@@ -101,22 +93,6 @@ class Opened(NamedTuple):
 
     connection: sqlite3.Connection
     problem: str | None
-
-
-def path_of(places: Places) -> str:
-    """Where the ledger of these places lies. Other places, other ledger: a home folder or an
-    environment that names other logs must not mix with the user's own."""
-    told = [f"{name}={places.env[name]}" for name in _VARIABLES if places.env.get(name)]
-    told += [f"{agent}={folder}" for agent, folder in places.roots]
-    if places.home != os.path.expanduser("~"):
-        told.append(places.home)
-    name = "ledger"
-    if told:
-        name += (
-            "-"
-            + hashlib.blake2b("\0".join(told).encode("utf-8", "replace"), digest_size=6).hexdigest()
-        )
-    return os.path.join(places.state(), name + ".db")
 
 
 def reader(path: str) -> sqlite3.Connection:

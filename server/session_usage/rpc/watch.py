@@ -22,9 +22,9 @@ from typing import Any
 
 from session_usage.ledger import codec, store
 from session_usage.ledger.keeper import Keeper
+from session_usage.ledger.prices import load_prices
 from session_usage.ledger.wishes import Wishes, wish
 from session_usage.places import Places, entries
-from session_usage.rpc.cards import load_prices
 from session_usage.rpc.events import Events, available, roots
 
 _NEWEST, _HOT = 6, 24
