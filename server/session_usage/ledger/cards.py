@@ -20,15 +20,16 @@ COLUMNS = "agent, name, title, workspace, project, branch, label, row"
 _TOTALS = tuple(Tally().wire())
 _TEXTS = ("agent", "id", "title", "workspace", "project", "branch")
 _OWN = ("createdAt", "updatedAt")
-_LABEL = ("sources", "models")
-_TEMPLATE = (
-    ",".join(f'"{name}":%b' for name in (*_TEXTS, *_LABEL, *_OWN))
+_PARTS = len(_OWN) + len(_TOTALS)
+_WHOLE = (
+    "{"
+    + "".join(f'"{name}":%b,' for name in _TEXTS)
+    + "%b,"
+    + ",".join(f'"{name}":%b' for name in _OWN)
     + ',"totals":{'
     + ",".join(f'"{name}":%b' for name in _TOTALS)
-    + "}"
-)
-_WHOLE = ("{" + _TEMPLATE + "}").encode()
-_PARTS = len(_OWN) + len(_TOTALS)
+    + "}}"
+).encode()
 
 
 def packed(created: str | None, updated: str | None, totals: dict[str, Any]) -> bytes:
@@ -42,35 +43,34 @@ def label(sources: list[str], models: list[str]) -> bytes:
     return codec.dumps([sources, models])
 
 
-def finished(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> list[bytes]:
-    """JSON of ``SessionRow``s from their ``COLUMNS``."""
-    labels = {
-        number: tuple(map(codec.dumps, codec.loads(text)))
-        for number, text in connection.execute("SELECT id, text FROM labels")
-    }
-    known: dict[Any, bytes] = {}
+class _Texts(dict[Any, bytes]):
+    """Texts of columns as JSON."""
 
-    def text(value: str | bytes | None) -> bytes:
-        found = known.get(value)
-        if found is None:
-            decoded = None if value is None else store.restored(value)
-            found = known[value] = codec.dumps(decoded)
+    def __missing__(self, value: str | bytes | None) -> bytes:
+        found = self[value] = codec.dumps(None if value is None else store.restored(value))
         return found
 
-    return [
-        _WHOLE
-        % (
-            text(agent), text(name), text(title), text(workspace), text(project), text(branch),
-            *labels[label], *_parts(row),
-        )
-        for agent, name, title, workspace, project, branch, label, row in rows
-    ]  # fmt: skip
 
-
-def _parts(row: bytes) -> list[bytes]:
-    found = row.split(_END)
-    # written by another version; the next sweep makes it anew
-    return found if len(found) == _PARTS else (found + [b"null"] * _PARTS)[:_PARTS]
+def finished(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> list[bytes]:
+    """JSON of ``SessionRow``s from their ``COLUMNS``."""
+    labels = {}
+    for number, data in connection.execute("SELECT id, text FROM labels"):
+        sources, models = map(codec.dumps, codec.loads(data))
+        labels[number] = b'"sources":%b,"models":%b' % (sources, models)
+    text = _Texts()
+    result = []
+    for agent, name, title, workspace, project, branch, label, row in rows:
+        parts = row.split(_END)
+        if len(parts) != _PARTS:  # written by another version; the next sweep makes it anew
+            parts = (parts + [b"null"] * _PARTS)[:_PARTS]
+        result.append(
+            _WHOLE
+            % (
+                text[agent], text[name], text[title], text[workspace], text[project],
+                text[branch], labels[label], *parts,
+            )
+        )  # fmt: skip
+    return result
 
 
 def models(label: bytes) -> list[str]:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,10 @@ from session_usage.rpc.params import InvalidParams, structure
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
 INVALID_PARAMS, INTERNAL_ERROR = -32602, -32603
 NOT_INITIALIZED, CANCELLED = -32002, -32800
+_SWITCH_SECONDS = 0.001
+"""How long a thread that works may keep the loop from answering."""
+_LARGE = 1 << 18
+_TIDY_SECONDS = 2.0
 _EXECUTE = "workspace/executeCommand"
 
 log = logging.getLogger("session_usage.rpc")
@@ -130,7 +135,12 @@ class Server(LanguageServer):
 
     protocol: Protocol
 
-    def __init__(self, start: Start, token: str | None = None) -> None:
+    def __init__(
+        self,
+        start: Start,
+        token: str | None = None,
+        give_back: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(
             "session-usage", __version__, protocol_cls=Protocol, converter_factory=default_converter
         )
@@ -138,6 +148,8 @@ class Server(LanguageServer):
         self.board = Board(self)
         self.indexer = Indexer(self.desk.path, self.desk.places, self._heard)
         self.token = token
+        self._give_back = give_back
+        self._giving: asyncio.TimerHandle | None = None
         self.initialized = False
         self.stopping = False
         self.exit_code: int | None = None
@@ -188,6 +200,8 @@ class Server(LanguageServer):
             data = result if isinstance(result, Prepared) else Prepared(codec.dumps(result))
             self._end_progress(call)
             self.protocol.answer(number, data)
+            if len(data.data) > _LARGE:
+                self._tidy()
         except asyncio.CancelledError:
             call.stop()
             self._end_progress(call)
@@ -198,6 +212,12 @@ class Server(LanguageServer):
             self.protocol.fail(number, code, text)
         finally:
             self._calls.pop(number, None)
+
+    def _tidy(self) -> None:
+        """A while after the last large answer, gives the memory back that it took."""
+        if self._giving is not None:
+            self._giving.cancel()
+        self._giving = asyncio.get_running_loop().call_later(_TIDY_SECONDS, self._give_back)
 
     def notified(self, method: str, params: Any) -> None:
         """A notification: what we do not know is passed over."""
@@ -265,12 +285,15 @@ class Server(LanguageServer):
         _load_handlers()
         gc.freeze()  # what was imported stays
         gc.enable()  # the command line turns it off
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        self._give_back()
         self.board.link.configure()
 
     def _heard(self, line: dict[str, Any]) -> None:
         """A line of the child process."""
         if "idle" in line or line.get("writer") is False:
             self.desk.ready.set()
+            self._tidy()
             self.board.changed()
         if "generation" in line:
             self.board.changed(line["generation"])

@@ -16,8 +16,8 @@ from session_usage.rpc.framing import Broken, Frames
 from session_usage.rpc.server import PARSE_ERROR, Server
 
 _CHUNK = 1 << 16
-_MMAP_THRESHOLD, _ARENA_MAX = -3, -8
-"""Options of mallopt(3)."""
+_ARENA_MAX = -8
+"""An option of mallopt(3)."""
 
 
 class Pipe:
@@ -132,17 +132,16 @@ def _announce(kind: str, address: Any) -> None:
     sys.stderr.flush()
 
 
-def _frugal() -> None:
-    """Has the C library of Linux give large pieces of memory back, and share small ones among
-    threads; elsewhere nothing."""
-    if not sys.platform.startswith("linux"):
-        return
-    import ctypes
+def _give_back() -> None:
+    """Has the C library of Linux return memory that nobody uses, and threads share what they
+    use from now on; elsewhere nothing."""
+    if sys.platform.startswith("linux"):
+        import ctypes
 
-    with contextlib.suppress(OSError, AttributeError):
-        option = ctypes.CDLL(None).mallopt
-        option(_MMAP_THRESHOLD, 1 << 17)
-        option(_ARENA_MAX, 1)
+        with contextlib.suppress(OSError, AttributeError):
+            library = ctypes.CDLL(None)
+            library.mallopt(_ARENA_MAX, 1)
+            library.malloc_trim(0)
 
 
 def run(
@@ -157,10 +156,9 @@ def run(
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     logging.getLogger("pygls").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    server = Server(start, token)
+    server = Server(start, token, _give_back)
 
     async def main() -> None:
-        asyncio.get_running_loop().call_soon(_frugal)
         try:
             if websocket is not None:
                 await serve_websocket(server, host, websocket)
