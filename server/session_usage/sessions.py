@@ -270,7 +270,7 @@ def matcher(pattern: str | None) -> Callable[[str], object] | None:
     try:
         return re.compile(pattern, re.IGNORECASE).search
     except re.error as error:
-        raise BadPattern(f"bad regular expression {pattern!r}: {error}") from None
+        raise BadPattern(f"bad regular expression {pattern[:60]!r}: {error}") from None
 
 
 def _in_workspace(meta: Meta, wanted: str) -> bool:
