@@ -404,7 +404,9 @@ export class Window {
     throw new Error(`no web view ${kind}`);
   }
 
-  async shot(name) {
-    await this.page.screenshot({ path: path.join(shots, `${name}.png`) });
+  /** Keeps a picture of the window, or of a part of it. */
+  async shot(name, clip) {
+    const file = path.join(shots, `${name}.png`);
+    await this.page.screenshot({ path: file, ...(clip ? { clip } : {}) });
   }
 }
