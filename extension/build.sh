@@ -16,6 +16,6 @@ rm -rf bundled/libs/bin bundled/libs/_yaml bundled/libs/session_usage/data/sampl
 [ -d node_modules ] || npm ci --no-audit --no-fund --silent
 rm -rf dist
 npm run -s build
-npx --no-install vsce package --no-dependencies --allow-missing-repository \
+npx --no-install vsce package --no-dependencies --allow-missing-repository --no-rewrite-relative-links \
     -o copilot-usage.vsix >/dev/null
 ls -l copilot-usage.vsix

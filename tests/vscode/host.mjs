@@ -299,6 +299,13 @@ export class Window {
     await hovers.last().waitFor({ state: "detached" });
     await this.item.hover();
     await hovers.last().waitFor({ timeout: 10_000 });
+    // it fades in
+    await hovers.last().evaluate(async (hover) => {
+      const around = [...document.getAnimations()].filter(({ effect }) =>
+        effect.target?.contains(hover),
+      );
+      await Promise.all(around.map(({ finished }) => finished));
+    });
     return hovers.last();
   }
 

@@ -253,9 +253,9 @@ test("pictures for the README", async () => {
   await window.page.setViewportSize({ width: 1120, height: 760 });
   await settled();
   await window.shot("readme-session");
-  await window.hover();
-  const box = { x: 630, y: 410, width: 490, height: 350 };
-  await window.shot("readme-status", box);
+  const { x, y } = await (await window.hover()).boundingBox();
+  const corner = { x: x - 24, y: y - 24, width: 1144 - x, height: 784 - y };
+  await window.shot("readme-status", corner);
   await window.leave();
   await go("Overview");
   await settled();
