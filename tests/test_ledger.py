@@ -394,6 +394,35 @@ def test_a_damaged_ledger_is_kept_aside_and_rebuilt(
     again.keeper.close()
 
 
+def test_a_ledger_of_version_1_keeps_what_its_logs_no_longer_say(tmp_path: Path) -> None:
+    path = tmp_path / "own" / "ledger.db"
+    path.parent.mkdir()
+    before = sqlite3.connect(path)
+    before.executescript((DATA / "ledger" / "version-1.sql").read_text())
+    before.close()
+    keeper = Keeper(str(path), here(str(tmp_path)), load_prices)
+    assert keeper.problem is None
+    keeper.sweep()
+    reader = Reader(str(path))
+    found = Folding(reader, PRICES, zone=Zone("Asia/Tokyo")).fold(("model", "day", "tool")).wire()
+    places = places_of(DATA / "copilot-cli" / "capi-tools", "copilot-cli")
+    assert found == from_logs(places, "model", "day", "tool")
+    (row,) = reader.sessions()[0]
+    (ref,) = Library(places).refs.values()
+    assert codec.loads(row)["id"] == ref.id
+    reader.close()
+    keeper.close()
+
+
+def test_a_ledger_of_the_future_is_kept_aside(tmp_path: Path, logs: Path) -> None:
+    ledger = Ledger(tmp_path, places_of(logs, "copilot-cli"))
+    ledger.keeper.connection.execute("PRAGMA user_version = 99")
+    ledger.keeper.close()
+    again = Ledger(tmp_path, ledger.places)
+    assert "version 99" in (again.keeper.problem or "")
+    again.keeper.close()
+
+
 def test_facts_of_a_version_with_other_fields_are_still_read() -> None:
     before = codec.names()
     before["R"] = ["key", "gone", *[name for name in before["R"] if name not in ("key", "ttft_ms")]]
