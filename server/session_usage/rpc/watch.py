@@ -214,7 +214,9 @@ class Watcher:
     def pause(self) -> float:
         """Seconds until the next look."""
         quiet = time.monotonic() - self.last_change
-        if not self.writing or (self.events is not None and not self.events.broken):
+        if not self.writing:
+            return _PAUSES[-1][1]
+        if self.events is not None and not self.events.broken:
             return _SLOWEST if quiet > _PAUSES[0][0] else _PAUSES[1][1]
         return next((pause for until, pause in _PAUSES if quiet < until), _SLOWEST)
 
