@@ -16,7 +16,8 @@ from session_usage import pricing
 from session_usage.events import Meta, Request
 from session_usage.ledger import care, codec, store
 from session_usage.ledger.address import path_of
-from session_usage.ledger.folds import Filter, Folding
+from session_usage.ledger.filters import Filter
+from session_usage.ledger.folds import Folding
 from session_usage.ledger.keeper import Keeper
 from session_usage.ledger.query import Reader
 from session_usage.ledger.wishes import Wishes, wish
