@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from session_usage import protocol as p
 from session_usage.errors import SessionNotFound, UnknownAgent, UsageError
 from session_usage.ledger import codec
-from session_usage.ledger.folds import Filter, Folding
+from session_usage.ledger.filters import Filter
+from session_usage.ledger.folds import Folding
 from session_usage.ledger.query import Reader, Ref
 from session_usage.providers import ALIASES, agents
 from session_usage.report import Fold, iso, session_report
