@@ -38,6 +38,11 @@ class Change(NamedTuple):
     model: str | None
     """Its most expensive model."""
 
+    @property
+    def ref(self) -> Ref:
+        """The session itself."""
+        return Ref(self.id, self.agent, self.name)
+
 
 def marks(values: Sequence[Any]) -> str:
     """Question marks for a list of values."""

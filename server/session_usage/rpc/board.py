@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from session_usage.errors import SessionUsageError
 from session_usage.ledger import codec
-from session_usage.ledger.query import Ref
 from session_usage.protocol import SESSION_EVENT, STATUS_CHANGED, SubscribeParams
 from session_usage.rpc.desk import Call, Prepared
 from session_usage.rpc.link import AGENT, Link, Snapshot
@@ -284,8 +283,7 @@ class Board:
         count, nano = row.requests - before.requests, (row.nano or 0) - (before.nano or 0)
         if row.agent == AGENT:
             self._rows[row.name] = fields
-            ref = Ref(row.id, row.agent, row.name)
-            for path, offset in reader.offsets("journal", ref).items():
+            for path, offset in reader.offsets("journal", row.ref).items():
                 news.journals[row.name] = path, offset if old else 0
             early = self._early.get(row.name, {})
             for key in early.keys() - {request.key for request in fresh}:
