@@ -894,3 +894,48 @@ def test_a_build_in_the_source_tree_is_not_stale():
         pytest.skip("nothing was built here")
     document = json.loads(Path(tables.COMPILED).read_text("utf-8"))
     assert document["cards"][0] == tables.compile_copilot()["cards"][0]
+
+
+COUNT = st.one_of(st.none(), st.integers(0, 400_000))
+CALLS = st.builds(
+    events.Request,
+    key=st.just("k"),
+    agent=st.just("claude-code"),
+    session=st.just("s"),
+    source=st.just("transcript"),
+    path=st.just("p"),
+    offset=st.just(0),
+    started_ms=st.one_of(st.none(), st.integers(ms("2025-01-01"), ms("2026-11-24"))),
+    model=st.sampled_from(
+        ["claude-opus-4-8", "claude-haiku-5-5", "gpt-5.5", "gpt-5", "gemini-2.5-pro", "x", None]
+    ),
+    provider=st.sampled_from(["anthropic", "openai", "ollama", None]),
+    billing=st.sampled_from([events.API, events.BYOK, events.COPILOT]),
+    tier=st.sampled_from([None, "fast", "priority"]),
+    web_searches=st.sampled_from([None, 0, 2]),
+    **dict.fromkeys(
+        ["input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens"], COUNT
+    ),
+    output_tokens=COUNT,
+)
+
+
+@given(CALLS)
+def test_B14_what_takes_no_assumption_costs_the_same_either_way(call: events.Request) -> None:
+    prices = pricing.load()
+    amount, quoted = prices.sure(call), prices.quote(call)
+    if amount is not None:
+        assert (amount, events.PRICED) == (quoted.nano_aiu, quoted.basis)
+
+
+def test_B14_the_usual_call_takes_no_assumption() -> None:
+    figures = {"input_tokens": 9000, "cache_read_tokens": 7000, "output_tokens": 500}
+    for model, provider, write in (
+        ("claude-opus-4-8", "anthropic", 900),
+        ("gpt-5.5", "openai", None),
+    ):
+        call = events.Request(
+            "k", "codex", "s", "rollout", "p", 0, ms("2026-11-20"), model, provider, events.API,
+            cache_write_tokens=write, **figures,
+        )  # fmt: skip
+        assert pricing.load().sure(call) == pricing.load().quote(call).nano_aiu is not None

@@ -179,8 +179,11 @@ class Scan:
             return True
         if self.skip:
             return not self.skip(line, 0, len(line))
-        if self.plain and line.startswith(self.plain):
-            return line.startswith(self.heads) or any(part in line for part in self.anywhere)
+        if self.plain:
+            parts = (
+                self.anywhere if line.startswith(self.plain) else (*self.anywhere, *self.needles)
+            )
+            return line.startswith(self.heads) or any(part in line for part in parts)
         return not self.needles or any(needle in line for needle in self.needles)
 
     def _lines(self, buffer: bytearray, last: int, base: int) -> Iterable[tuple[int, int]]:

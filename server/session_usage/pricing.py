@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
-from . import folder, money, rates, tables
+from . import folder, money, plain, rates, tables
 from .errors import UsageError
 from .events import API, BILLED, BYOK, COPILOT, ESTIMATED, FREE, PRICED, UNKNOWN, Counter, Request
 from .rates import Band, Card, Rate
@@ -21,7 +21,6 @@ CREDITS_SINCE = "2026-06-01"
 """First day (UTC) on which Copilot was billed in credits (RULES R11)."""
 
 _PER = 1_000_000
-_DAY_MS = 86_400_000
 _UTILITY = ("gpt-4o", "gpt-4-1", "gpt-5-4-nano")
 _LOCAL = frozenset(("ollama", "lmstudio", "lm-studio", "llamacpp", "llama.cpp", "vllm", "mlx"))
 
@@ -75,6 +74,7 @@ class Prices:
         self._shipped = shipped
         self._refreshed = refreshed
         self._known: dict[tuple[Any, ...], _Match | None] = {}
+        self._plain: dict[tuple[Any, ...], plain.Steps] = {}
 
     def with_models(self, models: Any, path: str = "models.json") -> Prices:
         """These prices and, for what the card lacks on a day, those of a ``models.json``."""
@@ -82,6 +82,30 @@ class Prices:
         return Prices(
             self._named, self._replaced, self._guess, local, self._shipped, self._refreshed
         )
+
+    def sure(self, request: Request) -> int | None:
+        """The amount of a call that is priced without any assumption; None: see ``quote``.
+
+        The same amount as ``quote`` gives, at a tenth of the time: most calls are of one model
+        on one day as the call before.
+        """
+        at_ms = request.started_ms
+        if at_ms is None or request.nano_aiu is not None or request.web_searches or request.auto:
+            return None
+        day = at_ms // rates.DAY_MS
+        asked = request.model, request.provider, request.billing, request.tier, day
+        steps = self._plain.get(asked)
+        if steps is None:
+            steps = self._plain[asked] = self._steps(*asked[:4], rates.day_of(at_ms))
+        return plain.amount(steps, request) if steps else None
+
+    def _steps(
+        self, model: str | None, vendor: str | None, billing: str, tier: str | None, day: str | None
+    ) -> plain.Steps:
+        if self._guess or billing not in (API, BYOK):
+            return ()
+        found = self._find(model, vendor, billing, tier, day, False)
+        return () if found is None or found.notes else plain.steps(found.bands)
 
     def quote(self, usage: Request | Counter, calls: int | None = None) -> Quote:
         """The amount of a request, or of a counter over ``calls`` requests (0: unknown how many).
@@ -146,7 +170,7 @@ class Prices:
         missing = input_tokens is None or output_tokens is None
         if missing and status != "ok":
             return _unknown(billing, f"{status}: tokens not recorded")
-        day = _day(day_ms)
+        day = rates.day_of(day_ms)
         early = (
             billing in (COPILOT, FREE)
             and day is not None
@@ -417,18 +441,3 @@ def _with_premium(
 
 def _unknown(billing: str, why: str) -> Quote:
     return Quote(None, UNKNOWN, billing, None, (why,))
-
-
-def _day(ms: int | None) -> str | None:
-    """The UTC day of a time as ISO text; None for a time that no calendar has."""
-    return None if ms is None else _iso(ms // _DAY_MS)
-
-
-@functools.lru_cache(maxsize=4096)
-def _iso(days: int) -> str | None:
-    from datetime import date, timedelta
-
-    try:
-        return (date(1970, 1, 1) + timedelta(days)).isoformat()
-    except OverflowError:
-        return None

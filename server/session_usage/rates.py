@@ -16,6 +16,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+DAY_MS = 86_400_000
+
 
 class Rate(NamedTuple):
     """One row of a card. Prices are whole nano-AIU per million tokens; None: none published."""
@@ -235,3 +237,18 @@ def band(bands: list[Band], prompt: int) -> Band | None:
 
 def _serves(rate: Rate, prompt: int) -> bool:
     return rate.low <= prompt and (rate.high is None or prompt <= rate.high)
+
+
+def day_of(ms: int | None) -> str | None:
+    """The UTC day of a time as ISO text; None for a time that no calendar has."""
+    return None if ms is None else _iso(ms // DAY_MS)
+
+
+@functools.lru_cache(maxsize=4096)
+def _iso(days: int) -> str | None:
+    from datetime import date, timedelta
+
+    try:
+        return (date(1970, 1, 1) + timedelta(days)).isoformat()
+    except OverflowError:
+        return None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from session_usage.errors import UsageError
-from session_usage.events import COPILOT, FREE, UNKNOWN, Counter, Problem, Request
+from session_usage.events import BILLED, COPILOT, FREE, PRICED, UNKNOWN, Counter, Problem, Request
 from session_usage.pricing import Prices, Quote
 from session_usage.projects import project_of
 from session_usage.reconcile import Session
@@ -144,18 +144,12 @@ class Fold:
         """Counts what of ``session`` lies in the window; False when nothing does."""
         touched: set[tuple[Any, ...]] = set()
         contains = self._contains
-        billed: list[Request] = []
-        others: list[Usage] = list(session.unattributed)
-        for request in session.requests:
-            if request.nano_aiu is not None and not self.by:
-                billed.append(request)
-            else:
-                others.append(request)
-        if contains is not None:
-            billed = [r for r in billed if r.started_ms is not None and contains(r.started_ms)]
-        anything = bool(billed)
-        for billing in {request.billing for request in billed}:
-            self.totals.add_billed([r for r in billed if r.billing == billing], billing)
+        others: list[Usage] = [*session.unattributed]
+        if self.by:
+            others += session.requests
+            anything = False
+        else:
+            anything = self._add_known(session, others)
         for usage, quote in _priced(others, session, self._prices):
             if contains is not None:
                 at_ms = moment(usage)
@@ -179,6 +173,35 @@ class Fold:
             if anything:
                 self.totals.sessions += self._is_new(session, None)
         return anything
+
+    def _add_known(self, session: Session, others: list[Usage]) -> bool:
+        """Counts the calls whose amount is billed, or priced without any assumption, all at once;
+        the rest goes to ``others``. Was there any?"""
+        contains, sure = self._contains, self._prices.sure
+        known: dict[tuple[str, str], tuple[list[Request], list[int]]] = {}
+        for request in session.requests:
+            amount, basis = request.nano_aiu, BILLED
+            if amount is None:
+                amount, basis = sure(request), PRICED
+            if amount is None:
+                others.append(request)
+            elif contains is None or (
+                request.started_ms is not None and contains(request.started_ms)
+            ):
+                row = known.get((basis, request.billing))
+                if row is None:
+                    row = known[basis, request.billing] = [], []
+                row[0].append(request)
+                row[1].append(amount)
+        for (basis, billing), (requests, amounts) in known.items():
+            self.totals.add_known(requests, sum(amounts), basis, billing)
+        return bool(known)
+
+    def merge(self, totals: Tally, rows: dict[tuple[Any, ...], Tally]) -> None:
+        """Adds what was added up elsewhere, of other agents' sessions."""
+        self.totals.merge(totals)
+        for key, tally in rows.items():
+            self.rows.setdefault(key, Tally()).merge(tally)
 
     def _is_new(self, session: Session, key: tuple[Any, ...] | None) -> bool:
         mark = hash((session.agent, session.id, key))

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from session_usage.events import BASES, BILLED, COPILOT, UNKNOWN, Counter, Request
+from session_usage.events import BASES, COPILOT, UNKNOWN, Counter, Request
 from session_usage.money import usd
 
 _STRENGTH = {basis: strength for strength, basis in enumerate(BASES)}
 
 
 _STATUS = Request._fields.index("status")
-_NANO = Request._fields.index("nano_aiu")
 _TOKEN_COLUMNS = tuple(
     (name, Request._fields.index(name))
     for name in (
@@ -23,6 +22,10 @@ _TOKEN_COLUMNS = tuple(
         "reasoning_tokens",
     )
 )
+
+
+_COUNTS = ("sessions", "requests", "failed_requests", "unknown_requests", "tool_calls")
+_MAYBE = ("nano_aiu", "copilot_nano_aiu", "unattributed_nano_aiu", *dict(_TOKEN_COLUMNS))
 
 
 def _sum(column: Sequence[int | None]) -> int | None:
@@ -79,8 +82,8 @@ class Tally:
         self.unattributed_seen = False
         self.basis_rank = -1
 
-    def add_billed(self, requests: Sequence[Request], billing: str) -> None:
-        """Counts requests that all have a server's figure and one billing, column by column."""
+    def add_known(self, requests: Sequence[Request], amount: int, basis: str, billing: str) -> None:
+        """Counts requests of known amounts, of one basis and one billing, column by column."""
         columns = list(zip(*requests, strict=True))
         self.requests += len(requests)
         self.failed_requests += len(requests) - columns[_STATUS].count("ok")
@@ -88,12 +91,23 @@ class Tally:
             known = _sum(columns[column])
             if known is not None:
                 setattr(self, name, (getattr(self, name) or 0) + known)
-        amount = sum(columns[_NANO])
         self.nano_aiu = (self.nano_aiu or 0) + amount
         if billing == COPILOT:
             self.copilot_seen = True
             self.copilot_nano_aiu = (self.copilot_nano_aiu or 0) + amount
-        self.basis_rank = max(self.basis_rank, _STRENGTH[BILLED])
+        self.basis_rank = max(self.basis_rank, _STRENGTH[basis])
+
+    def merge(self, other: Tally) -> None:
+        """Adds another row to this one."""
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in _MAYBE:
+            value = getattr(other, name)
+            if value is not None:
+                setattr(self, name, (getattr(self, name) or 0) + value)
+        self.copilot_seen = self.copilot_seen or other.copilot_seen
+        self.unattributed_seen = self.unattributed_seen or other.unattributed_seen
+        self.basis_rank = max(self.basis_rank, other.basis_rank)
 
     @property
     def basis(self) -> str:

@@ -31,8 +31,8 @@ def skip(line: bytes, begin: int, end: int) -> bool:
 
 def skip_for_totals(line: bytes, begin: int, end: int) -> bool:
     """The same where prompts, tool results and titles do not matter either."""
-    at = line.find(b'"type"', begin, min(end, begin + TYPE_WITHIN))
-    if at < 0:
+    at = line.find(b'"type"', begin, end)
+    if at < 0 or at - begin > TYPE_WITHIN:
         return end - begin < TYPE_WITHIN and line[begin:end].isspace()
     return _is_dull_for_totals(line, at) is not None or line.find(b'"attachment":', begin, at) >= 0
 

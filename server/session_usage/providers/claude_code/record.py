@@ -15,12 +15,12 @@ from session_usage.events import (
 )
 from session_usage.jsonl import instant, mapping, text
 from session_usage.providers.claude_code.files import AGENT, lineage
-from session_usage.providers.claude_code.tokens import counts, searches, tier
+from session_usage.providers.claude_code.tokens import Counts, counts, searches, tier
 
 _new = tuple.__new__
 _NOTHING = (None,) * 6
 
-_SAID = (
+SAID = (
     "version",
     "sessionId",
     "gitBranch",
@@ -80,7 +80,7 @@ class Reading:
     def common(self, record: dict[str, Any]) -> int | None:
         """Remembers what the record says of its session; its time."""
         facts = self.facts
-        said = [*map(record.get, _SAID)]
+        said = [*map(record.get, SAID)]
         if said != self.said:  # the lines of a file repeat each other
             self.said = said
             version, session, branch, cwd, *_ = map(text, said)
@@ -90,6 +90,11 @@ class Reading:
                 facts["branch"] = branch
             facts["cwd"] = facts.get("cwd") or cwd
             self.who = self.whose(record)
+        return self.moment(record)
+
+    def moment(self, record: dict[str, Any]) -> int | None:
+        """The time of a record, which may be the session's first or last."""
+        facts = self.facts
         time = instant(record.get("timestamp"))
         if time is not None:
             if time < facts.get("created", time + 1):
@@ -138,10 +143,28 @@ class Reading:
         usage: dict[str, Any] | None = None,
     ) -> Request:
         """A request of this line with what is known of it; the rest is null."""
-        if self.said != [*map(record.get, _SAID)]:
+        if self.said != [*map(record.get, SAID)]:
             self.common(record)
+        return self.call(offset, key, time, model, status, usage)
+
+    def call(
+        self,
+        offset: int,
+        key: str,
+        time: int | None,
+        model: str | None,
+        status: str,
+        usage: dict[str, Any] | None,
+        used: Counts | None = None,
+    ) -> Request:
+        """A request of a line that says the same of its session as the one before.
+
+        ``used`` are the counts of ``usage``, where they are known already.
+        """
         owner, copied, subagent, agent, branch, cwd = self.who
-        prompt, read, write, hour, output, reasoning = counts(usage) if usage else _NOTHING
+        prompt, read, write, hour, output, reasoning = used or (
+            counts(usage) if usage else _NOTHING
+        )
         # built as a plain tuple: this line runs for every call of every log
         return _new(
             Request,

@@ -23,8 +23,8 @@ from session_usage.providers.claude_code.lines import (
     skip_for_totals,
     written_output,
 )
-from session_usage.providers.claude_code.record import Reading
-from session_usage.providers.claude_code.tokens import counters, iterations
+from session_usage.providers.claude_code.record import SAID, Reading
+from session_usage.providers.claude_code.tokens import counters, counts, iterations
 
 _MEMORY = 8
 """Messages that may still get a better line: those of agents that run side by side."""
@@ -49,6 +49,7 @@ class Transcript(Reading):
     def events(self) -> Iterator[Event]:
         """Every event of the transcript from the cursor on, and last the cursor."""
         scan = Scan(self.path, start=self.start, skip=skip if self.full else skip_for_totals)
+        answered = self._assistant if self.full else self._next
         state: tuple[Any, ...] | None = None
         try:
             for offset, buffer, begin, stop, whole_line in scan.spans():
@@ -65,7 +66,7 @@ class Transcript(Reading):
                 if record.get("type") != "assistant":
                     yield from self._record(record, offset)
                     continue
-                events = self._assistant(record, offset)
+                events = answered(record, offset)
                 if self.mark and not self.done:
                     self.usage = written_output(line, self.seen[self.key][1])
                 if events:
@@ -125,6 +126,46 @@ class Transcript(Reading):
                 f"Claude Code {version} writes records of an unknown type ({kind[:40]}); "
                 "totals may be incomplete",
             )
+
+    def _next(self, record: dict[str, Any], offset: int) -> Sequence[Event]:
+        """The first line of an answer of the usual shape, for totals; this runs for every call of
+        every log. Every other line is left to ``_assistant``."""
+        said = [*map(record.get, SAID)]
+        try:
+            message = record["message"]
+            key, model, usage = message["id"], message["model"], message["usage"]
+            if (
+                said != self.said
+                or key in self.seen
+                or key.__class__ is not str
+                or model.__class__ is not str
+                or usage.__class__ is not dict
+                or not (key and model and usage)
+                or model == "<synthetic>"
+                or usage.get("iterations")
+                or "isAbortedMidStream" in record
+            ):
+                return self._assistant(record, offset)
+        except (KeyError, TypeError):
+            return self._assistant(record, offset)
+        time = self.moment(record)
+        used = counts(usage)
+        output = -1 if used[4] is None else used[4]
+        self.done = ended = message.get("stop_reason") is not None
+        self.key, self.mark = key, b'"id":"%s"' % key.encode()
+        events: Sequence[Event] = ()
+        if len(self.seen) >= _MEMORY:
+            oldest = next(iter(self.seen))
+            if not self.seen.pop(oldest)[2]:
+                self.facts["unfinished"] = True
+            if oldest in self.open:
+                events = (self.open.pop(oldest),)
+        self.seen[key] = [time, output, ended, False]
+        request = self.call(offset, key, time, model, "ok", usage, used)
+        self.open[key] = request
+        if not request.copied:
+            self.facts["model"] = model
+        return events
 
     def _assistant(self, record: dict[str, Any], offset: int) -> Sequence[Event]:
         """No generator: most lines say nothing new, and they are most of what is parsed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import lt
+from operator import itemgetter, lt, sub
 from typing import Any
 
 from session_usage.events import API, Cursor, Event, Meta, Problem, Request, Source, ToolCall, Turn
@@ -25,6 +25,12 @@ _TOKENS = (
     "output_tokens",
     "reasoning_output_tokens",
 )
+_four = itemgetter(
+    "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens"
+)
+_INTEGERS = {int}
+_MOST = 10**17
+_Around = tuple[tuple[Any, ...], ...]
 _new = tuple.__new__
 _CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call", "web_search_call"})
 
@@ -42,6 +48,8 @@ class Rollout:
         self.facts: dict[str, Any] = state.get("facts", {})
         """What holds for all lines that follow, JSON values only."""
         self.total: list[int] | None = state.get("total")
+        self.around: _Around | None = None
+        """What the calls have in common until a line says otherwise; None: to be made anew."""
 
     def state(self) -> tuple[Any, ...]:
         """What must be remembered to go on after an append; JSON values."""
@@ -64,10 +72,11 @@ class Rollout:
                 if payload.__class__ is not dict:
                     self._bare(record)
                 elif payload.get("type") == "token_count":
-                    request = self._token_count(record, payload, offset)
+                    request = self._step(record, payload, offset)
                     if request:
                         yield request
                 else:
+                    self.around = None
                     yield from self._record(record, payload, offset)
         except OSError as error:
             kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
@@ -274,6 +283,62 @@ class Rollout:
         facts["last"] = list(request) if facts.get("repeated") else None
         facts["repeated"] = False
         return request
+
+    def _step(self, record: dict[str, Any], payload: dict[str, Any], offset: int) -> Request | None:
+        """The usual count, which goes on from the one before; this runs for every call of every
+        log. Every other one is left to ``_token_count``."""
+        before, around = self.total, self.around
+        facts = self.facts
+        if around is None:
+            around = self.around = self._common()
+        try:
+            stated = payload["info"]["total_token_usage"]
+            prompt, cached, output, reasoning = _four(stated)
+            written = stated.get("cache_write_input_tokens", 0)
+            total = [prompt, cached, written, output, reasoning]
+            if before is None or not around or facts.get("searches") or facts.get("repeated"):
+                self.around = None
+                return self._token_count(record, payload, offset)
+            new = [*map(sub, total, before)]
+        except (KeyError, TypeError, AttributeError):
+            return self._token_count(record, payload, offset)
+        if min(new) < 0 or not any(new) or {*map(type, total)} != _INTEGERS or max(total) > _MOST:
+            return self._token_count(record, payload, offset)
+        self.total = total
+        time = instant(record.get("timestamp"))
+        if time is not None and time > facts.get("updated", -1):
+            facts["updated"] = time
+        facts["last"] = None
+        return _new(
+            Request,
+            (
+                f"{self.thread}:{prompt}/{cached}/{written}/{output}/{reasoning}",
+                *around[0],
+                offset,
+                time,
+                *around[1],
+                new[0],
+                new[1],
+                new[2] if "cache_write_input_tokens" in stated else None,
+                None,
+                new[3],
+                new[4],
+                *around[2],
+            ),
+        )
+
+    def _common(self) -> _Around:
+        """The fields of a call in three parts, between them what each call has of its own; empty
+        where counts do not count."""
+        if self.facts.get("replay") or self.facts.get("records"):
+            return ()
+        call = self._request("", None, 0)
+        at = Request._fields.index
+        return (
+            tuple(call[1 : at("offset")]),
+            tuple(call[at("model") : at("input_tokens")]),
+            tuple(call[at("nano_aiu") :]),
+        )
 
     def _token_count(
         self, record: dict[str, Any], payload: dict[str, Any], offset: int
