@@ -495,6 +495,30 @@ def test_routing_is_scanned_as_by_the_command_line(tmp_path: Path) -> None:
         assert (row["axis"], row["match"], row["successOutcomes"]) == ("model", False, 1)
 
 
+def test_a_full_report_says_how_the_session_was_routed(tmp_path: Path) -> None:
+    home, runs = new_home(tmp_path), tmp_path / "runs"
+    runs.mkdir()
+    shutil.copy(DATA / "agent-log" / "replay" / "full.jsonl", runs)
+    with Client(home, "--agent-log-dir", str(runs)) as client:
+        client.start()
+        found = client.result("analyzeSession", {"session": "full", "detail": "full"})
+        Draft202012Validator(TYPES.closed("SessionReport")).validate(found)
+        assert found["routing"]["sticky"]["assignment"] == "reused"
+        shown = json.loads(
+            said_by_cli(
+                home, "--agent-log-dir", str(runs), "show", "full", "--detail", "full", "--json"
+            )
+        )
+        assert shown["routing"] == found["routing"]
+        compact = client.result("analyzeSession", {"session": "full"})
+        assert "routing" not in compact
+        other = client.result("analyzeLatest", {"agent": "copilot-cli", "detail": "full"})
+        assert other["routing"] is None
+        (runs / "full.jsonl").unlink()
+        found = client.result("analyzeSession", {"session": "full", "detail": "full"})
+        assert found["routing"] is None
+
+
 def test_commands_answer_and_show_a_message(client: Client, session: str) -> None:
     for row in METHODS["commands"]:
         found = client.call("workspace/executeCommand", {"command": row["name"]})

@@ -173,7 +173,7 @@ def _session(
 def _cache(
     desk: Desk, reader: Reader, ref: Ref, session: Session, now_ms: int, live: Snapshot | None
 ) -> dict[str, Any] | None:
-    journals = reader.paths(ref, "journal")
+    journals = reader.offsets("journal", ref)
     if not journals:
         return None
     from session_usage.live import clock
