@@ -15,6 +15,7 @@ import pytest
 from session_usage import pricing
 from session_usage.events import Meta, Request
 from session_usage.ledger import care, codec, store
+from session_usage.ledger.address import path_of
 from session_usage.ledger.folds import Filter, Folding
 from session_usage.ledger.keeper import Keeper
 from session_usage.ledger.query import Reader
@@ -362,7 +363,8 @@ def test_nothing_of_a_message_is_in_the_ledger(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, places_of(folder, "copilot-cli"))
     ledger.sweep()
     for row in ledger.keeper.connection.execute(
-        "SELECT f.data, s.path, s.agent FROM facts f JOIN sources s ON s.id = f.source"
+        "SELECT f.data, s.path, s.agent, n.name FROM facts f JOIN sources s ON s.id = f.source"
+        " JOIN sessions n ON n.id = f.session"
     ):
         for event in codec.unpack(*row):
             if not isinstance(event, Meta):
@@ -396,7 +398,7 @@ def test_facts_of_a_version_with_other_fields_are_still_read() -> None:
     before = codec.names()
     before["R"] = ["key", "gone", *[name for name in before["R"] if name not in ("key", "ttft_ms")]]
     row = ["k", 1, *range(10, len(before["R"]) + 8)]
-    blob = codec._squeezed(["RX", [[value] for value in row], [[1]]], "/p")
+    blob = codec._squeezed(["RX", [[value] for value in row], [[1]]], ("/p", ""))
     (event,) = codec.unpack(codec.translate(blob, before), "/p", "a")
     assert isinstance(event, Request)
     assert (event.key, event.ttft_ms) == ("k", None)
@@ -427,15 +429,15 @@ def test_other_places_have_another_ledger(tmp_path: Path) -> None:
     """F6: what the environment says of the logs never mixes with the user's own."""
     env = {"SESSION_USAGE_HOME": str(tmp_path)}
     own = here(env=env)
-    assert store.path_of(own) == str(tmp_path / "ledger.db")
+    assert path_of(own) == str(tmp_path / "ledger.db")
     others = {
-        store.path_of(here(env={**env, "COPILOT_HOME": "/elsewhere"})),
-        store.path_of(here(env={**env, "XDG_DATA_HOME": "/elsewhere"})),
-        store.path_of(here("/home/other", env=env)),
-        store.path_of(own._replace(roots=(("vscode", "/x"),))),
+        path_of(here(env={**env, "COPILOT_HOME": "/elsewhere"})),
+        path_of(here(env={**env, "XDG_DATA_HOME": "/elsewhere"})),
+        path_of(here("/home/other", env=env)),
+        path_of(own._replace(roots=(("vscode", "/x"),))),
     }
     assert len(others) == 4
-    assert store.path_of(own) not in others
+    assert path_of(own) not in others
 
 
 WRITER = """

@@ -116,12 +116,10 @@ def test_published_rates_are_exact(price: Decimal) -> None:
 
 
 @given(st.integers(0, 1 << 52))
-def test_a_figure_shown_in_USD_or_credits_leads_back_to_its_amount(amount: int) -> None:
+def test_a_figure_shown_in_USD_leads_back_to_its_amount(amount: int) -> None:
     assert nano(money.usd(amount), NANO_PER_USD) == amount
-    assert nano(money.credits(amount), NANO_PER_CREDIT) == amount
 
 
 def test_unknown_is_not_nothing() -> None:
     assert money.usd(None) is None
-    assert money.credits(None) is None
     assert money.usd(0) == 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -209,6 +210,24 @@ def test_a_folder_is_no_database(folder: Path) -> None:
     with pytest.raises(Unreadable) as caught:
         calls(folder)
     assert caught.value.kind == "missing"
+
+
+def test_R18_a_change_whose_writer_was_killed_is_undone_in_a_copy(folder: Path) -> None:
+    path, killed = folder / "calls.db", folder / "killed"
+    killed.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("PRAGMA cache_size = 1")  # changes reach the file before they are final
+        writer.execute("CREATE TABLE calls (id TEXT, nano INTEGER)")
+        writer.executemany("INSERT INTO calls VALUES (?, 1)", [(f"k{n}" * 99,) for n in range(99)])
+        writer.execute("BEGIN")
+        writer.execute("UPDATE calls SET nano = 2")
+        for file in (path, Path(f"{path}-journal")):
+            shutil.copy(file, killed)
+    before = {file.name: file.read_bytes() for file in killed.iterdir()}
+    assert len(before) == 2
+    with reading(str(killed / "calls.db")) as connection:
+        assert {nano for _, nano in rows(connection, "calls", ("nano",))} == {1}
+    assert {file.name: file.read_bytes() for file in killed.iterdir()} == before
 
 
 @pytest.fixture(scope="module")

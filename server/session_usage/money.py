@@ -57,8 +57,3 @@ def rate(text: str) -> int:
 def usd(amount: int | None) -> float | None:
     """Nano-AIU as USD, for display and JSON (a float tells all up to 45,000 USD apart)."""
     return None if amount is None else amount / NANO_PER_USD
-
-
-def credits(amount: int | None) -> float | None:
-    """Nano-AIU as AI credits, for display and JSON."""
-    return None if amount is None else amount / NANO_PER_CREDIT

@@ -9,6 +9,7 @@ the provider docstrings), the agents' own documentation of their environment var
 
 from __future__ import annotations
 
+import contextlib
 import ntpath
 import os
 import posixpath
@@ -191,11 +192,31 @@ def system_zone() -> str:
         return f"Etc/GMT{-hours:+d}" if hours else "UTC"
 
 
+_looked: set[str] | None = None
+
+
+@contextlib.contextmanager
+def looking() -> Iterator[set[str]]:
+    """Gathers the folders that ``entries`` and ``stamp`` look into meanwhile, there or not."""
+    global _looked
+    before, _looked = _looked, set()
+    try:
+        yield _looked
+    finally:
+        _looked = before
+
+
 def entries(folder: str) -> list[os.DirEntry[str]]:
     """What is in ``folder``, by name; empty when it is missing, vanishing or forbidden."""
+    if _looked is not None:
+        _looked.add(folder)
     try:
         with os.scandir(folder) as found:
             return sorted(found, key=lambda entry: entry.name)
+    except NotADirectoryError:
+        if _looked is not None:
+            _looked.discard(folder)
+        return []
     except OSError:
         return []
 
@@ -217,5 +238,7 @@ def stamp(entry: os.DirEntry[str] | str) -> tuple[int, int]:
     try:
         found = os.stat(entry) if isinstance(entry, str) else entry.stat()
     except OSError:
+        if _looked is not None and isinstance(entry, str):
+            _looked.add(os.path.dirname(entry))
         return 0, 0
     return found.st_size, found.st_mtime_ns

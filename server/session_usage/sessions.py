@@ -243,7 +243,7 @@ def chosen(
     without regard to case; ``pattern`` is a regular expression for title or id (BadPattern
     if it does not compile). The times bound the last sign of life, half-open.
     """
-    fits = _pattern(pattern)
+    fits = matcher(pattern)
     result = []
     for item in items:
         title = item.meta.title or ""
@@ -261,7 +261,8 @@ def chosen(
     return result
 
 
-def _pattern(pattern: str | None) -> Callable[[str], object] | None:
+def matcher(pattern: str | None) -> Callable[[str], object] | None:
+    """A search for a regular expression, without regard to case; raises BadPattern."""
     if not pattern:
         return None
     import re
@@ -269,7 +270,7 @@ def _pattern(pattern: str | None) -> Callable[[str], object] | None:
     try:
         return re.compile(pattern, re.IGNORECASE).search
     except re.error as error:
-        raise BadPattern(f"bad regular expression {pattern!r}: {error}") from None
+        raise BadPattern(f"bad regular expression {pattern[:60]!r}: {error}") from None
 
 
 def _in_workspace(meta: Meta, wanted: str) -> bool:

@@ -51,25 +51,37 @@ def _connection(path: str) -> Iterator[sqlite3.Connection]:
 
     wal = _size(path + "-wal")
     if wal and not os.access(os.path.dirname(path) or ".", os.W_OK):
-        import shutil
-        import tempfile
-
-        with tempfile.TemporaryDirectory(prefix="session-usage-") as folder:
-            copy = os.path.join(folder, "copy.db")
-            shutil.copyfile(path, copy)
-            shutil.copyfile(path + "-wal", copy + "-wal")
-            with closing(_open(copy, "mode=ro")) as connection:
-                yield connection
+        with _copied(path, "-wal") as connection:
+            yield connection
         return
     try:
         connection = _open(path, "mode=ro")
     except sqlite3.OperationalError as error:
+        if "readonly" in str(error) and _size(path + "-journal"):
+            # its writer was killed: what it left half written is undone in a copy, not here
+            with _copied(path, "-journal") as connection:
+                yield connection
+            return
         # a WAL-mode database in a read-only folder; with no WAL the main file is complete
         if wal or "unable to open" not in str(error):
             raise
         connection = _open(path, "mode=ro&immutable=1")
     with closing(connection):
         yield connection
+
+
+@contextmanager
+def _copied(path: str, ending: str) -> Iterator[sqlite3.Connection]:
+    """A copy of the database, with the file beside it that makes it whole."""
+    import shutil
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="session-usage-") as folder:
+        copy = os.path.join(folder, "copy.db")
+        shutil.copyfile(path, copy)
+        shutil.copyfile(path + ending, copy + ending)
+        with closing(_open(copy, "mode=rw")) as connection:
+            yield connection
 
 
 def _open(path: str, options: str) -> sqlite3.Connection:

@@ -151,12 +151,18 @@ def write_csv(rows: list[dict[str, Any]]) -> None:
         writer.writerow({k: " ".join(v) if isinstance(v, list) else v for k, v in row.items()})
 
 
-def tell_skipped(problems: Iterable[Any]) -> int:
-    """2 and a line for each file that is not in what was printed; 0 when nothing is missing."""
+def agents_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """The agents that --agent names; empty for all. Raises UnknownAgent."""
+    from session_usage.providers import agents
+
+    return () if options.agent == "all" else tuple(p.agent for p in agents(options.agent))
+
+
+def tell_skipped(files: Iterable[tuple[str, str]]) -> int:
+    """2 and a line for each (path, reason) that is not in what was printed; 0 for none."""
     code = 0
-    for problem in problems:
-        if problem.kind in NOT_READ:
-            code = fail(f"{problem.path}: {problem.text}", 2)
+    for path, reason in files:
+        code = fail(f"{path}: {reason}", 2)
     return code
 
 

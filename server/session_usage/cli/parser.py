@@ -131,6 +131,7 @@ _COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]]
     "usage": ("reports.usage", "outcomes, tokens and costs by provider and model", _usage),
     "routing": ("reports.routing", "how often agents' choice of model was overruled", _routing),
     "prices": ("upkeep.prices", "the price table in use", _prices),
+    "index": ("index.index", "read all logs into the ledger: later answers are quick", _no_options),
     "doctor": (
         "upkeep.doctor", "which logs exist, what is switched off, what cannot be read", _no_options,
     ),

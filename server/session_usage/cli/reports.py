@@ -8,7 +8,9 @@ from typing import Any
 
 from session_usage.cli.common import (
     NOT_READ,
+    agents_of,
     camel,
+    chosen_window,
     console,
     must_exist,
     new_fold,
@@ -20,24 +22,20 @@ from session_usage.cli.common import (
     write_csv,
     write_json,
 )
+from session_usage.cli.index import Index, indexed
 from session_usage.errors import UsageError
 
 
 def report(options: argparse.Namespace) -> int:
     """``report``: totals over all sessions, by any dimensions."""
-
-    from session_usage.report import NEEDS_FULL, problem_wire
-    from session_usage.workers import add_all
-
     by = tuple(name.strip() for name in options.by.split(",")) if options.by else ()
-    fold = new_fold(options, by)
-    library = open_library(options)
-    problems = add_all(library, fold, bool(NEEDS_FULL & set(by)), watched)
-    skipped = [p for p in problems if p.kind in NOT_READ]
+    with indexed(options) as index:
+        fold, problems = _of_ledger(options, by, index) if index else _of_logs(options, by)
+    skipped = [p for p in problems if p["kind"] in NOT_READ]
     report = {
         **fold.wire(),
-        "skipped": [{"path": p.path, "reason": p.text} for p in skipped],
-        "problems": [problem_wire(problem) for problem in problems],
+        "skipped": [{"path": p["path"], "reason": p["message"]} for p in skipped],
+        "problems": problems,
     }
     if options.format == "json":
         write_json(report)
@@ -47,10 +45,33 @@ def report(options: argparse.Namespace) -> int:
         from session_usage import terminal
 
         terminal.report(console(sys.stdout), report, by)
-        if not library.refs:
+        if not fold.totals.requests and not report["totals"]["sessions"]:
             print("No sessions found. `session-usage doctor` shows where they may be,")
             print("`session-usage demo` a report of sample sessions.")
-    return tell_skipped(skipped)
+    return tell_skipped([(p["path"], p["message"]) for p in skipped])
+
+
+def _of_logs(options: argparse.Namespace, by: tuple[str, ...]) -> tuple[Any, list[Any]]:
+    from session_usage.report import NEEDS_FULL, problem_wire
+    from session_usage.workers import add_all
+
+    fold = new_fold(options, by)
+    library = open_library(options)
+    problems = add_all(library, fold, bool(NEEDS_FULL & set(by)), watched)
+    return fold, [problem_wire(problem) for problem in problems]
+
+
+def _of_ledger(
+    options: argparse.Namespace, by: tuple[str, ...], index: Index
+) -> tuple[Any, list[Any]]:
+    from session_usage.ledger.folds import Filter, Folding
+    from session_usage.report import Zone
+
+    since, until = chosen_window(options)
+    agents = agents_of(options)
+    folding = Folding(index.reader, index.prices, Filter(agents), since, until, Zone(options.zone))
+    problems = [p for p in index.reader.problems() if not agents or p["agent"] in agents]
+    return folding.fold(by), problems
 
 
 def _report_csv(report: dict[str, Any]) -> None:
@@ -86,7 +107,7 @@ def usage(options: argparse.Namespace) -> int:
         from session_usage import terminal
 
         terminal.usage(console(sys.stdout), report)
-    return tell_skipped(skipped)
+    return tell_skipped([(p.path, p.text) for p in skipped])
 
 
 def routing(options: argparse.Namespace) -> None:

@@ -7,6 +7,8 @@ import sys
 from typing import Any
 
 from session_usage.cli.common import (
+    NOT_READ,
+    agents_of,
     camel,
     chosen_window,
     console,
@@ -16,6 +18,7 @@ from session_usage.cli.common import (
     write_csv,
     write_json,
 )
+from session_usage.cli.index import Index, indexed
 from session_usage.errors import SessionNotFound, UsageError
 
 
@@ -36,10 +39,21 @@ def latest(options: argparse.Namespace) -> int:
 def show(options: argparse.Namespace) -> int:
     """``show``: one session."""
 
+    return _print_session(options, _session(options))
+
+
+def _session(options: argparse.Namespace) -> Any:
+    """The session that the user named, from its logs; from the ledger if they are gone."""
     from session_usage.sessions import find
 
     library = open_library(options)
-    return _print_session(options, library.load(find(library, options.session)))
+    try:
+        return library.load(find(library, options.session))
+    except SessionNotFound:
+        with indexed(options) as index:
+            if index is None:
+                raise
+            return index.reader.load(index.reader.find(options.session, agents_of(options)))
 
 
 def _print_session(options: argparse.Namespace, session: Any) -> int:
@@ -56,12 +70,29 @@ def _print_session(options: argparse.Namespace, session: Any) -> int:
         from session_usage import terminal
 
         terminal.session(console(sys.stdout), report)
-    return tell_skipped(session.problems)
+    return tell_skipped([(p.path, p.text) for p in session.problems if p.kind in NOT_READ])
 
 
 def listing(options: argparse.Namespace) -> None:
     """``list`` and ``find``: sessions from the catalogues, no amounts."""
+    start = _cursor(options.cursor)
+    with indexed(options) as index:
+        if index:
+            rows, number = _rows_of_ledger(options, index, start)
+        else:
+            rows, number = _rows_of_logs(options, start)
+    more = start + len(rows) < number
+    if options.format == "json":
+        write_json({"sessions": rows, "cursor": str(start + len(rows)) if more else None})
+    elif options.format == "csv":
+        write_csv(rows)
+    else:
+        from session_usage import terminal
 
+        terminal.listing(console(sys.stdout), rows, number)
+
+
+def _rows_of_logs(options: argparse.Namespace, start: int) -> tuple[list[dict[str, Any]], int]:
     from session_usage.sessions import chosen, listed
 
     library = open_library(options)
@@ -70,18 +101,23 @@ def listing(options: argparse.Namespace) -> None:
         listed(library), text=options.text, pattern=options.regex,
         workspace=options.workspace, since_ms=since, until_ms=until,
     )  # fmt: skip
-    start = _cursor(options.cursor)
-    page = items[start : start + options.limit]
-    more = start + len(page) < len(items)
-    rows = [_listed_row(item) for item in page]
-    if options.format == "json":
-        write_json({"sessions": rows, "cursor": str(start + len(page)) if more else None})
-    elif options.format == "csv":
-        write_csv(rows)
-    else:
-        from session_usage import terminal
+    return [_listed_row(item) for item in items[start : start + options.limit]], len(items)
 
-        terminal.listing(console(sys.stdout), rows, len(items))
+
+def _rows_of_ledger(
+    options: argparse.Namespace, index: Index, start: int
+) -> tuple[list[dict[str, Any]], int]:
+    from session_usage.ledger import codec
+    from session_usage.sessions import matcher
+
+    since, until = chosen_window(options)
+    rows, number = index.reader.sessions(
+        agents=agents_of(options), text=options.text, fits=matcher(options.regex),
+        workspace=options.workspace, since_ms=since, until_ms=until,
+        limit=options.limit, offset=start,
+    )  # fmt: skip
+    found = [codec.loads(row) for row in rows]
+    return [{name: row[name] for name in _LISTED} for row in found], number
 
 
 def _cursor(text: str | None) -> int:
@@ -92,40 +128,43 @@ def _cursor(text: str | None) -> int:
     return int(text)
 
 
+_LISTED = (
+    "agent", "id", "title", "workspace", "project", "branch", "createdAt", "updatedAt", "sources",
+)  # fmt: skip
+
+
 def _listed_row(item: Any) -> dict[str, Any]:
     from session_usage.projects import project_of
     from session_usage.report import iso
 
     meta = item.meta
-    return {
-        "agent": item.ref.agent,
-        "id": item.ref.id,
-        "title": meta.title,
-        "workspace": meta.workspace,
-        "project": project_of(meta.workspace, meta.project),
-        "branch": meta.branch,
-        "createdAt": iso(meta.created_ms),
-        "updatedAt": iso(item.updated_ms or None),
-        "sources": sorted({source.kind for source in item.ref.sources}),
-    }
+    values = (
+        item.ref.agent,
+        item.ref.id,
+        meta.title,
+        meta.workspace,
+        project_of(meta.workspace, meta.project),
+        meta.branch,
+        iso(meta.created_ms),
+        iso(item.updated_ms or None),
+        sorted({source.kind for source in item.ref.sources}),
+    )
+    return dict(zip(_LISTED, values, strict=True))
 
 
 def batch(options: argparse.Namespace) -> int:
     """``batch``: the newest sessions with what each cost, and their sum."""
 
     from session_usage.report import Fold, session_report
-    from session_usage.sessions import chosen, listed
 
-    library = open_library(options)
-    prices = price_table(options)
-    since, until = chosen_window(options)
-    items = chosen(listed(library), workspace=options.workspace, since_ms=since, until_ms=until)[
-        : options.number
-    ]
+    with indexed(options) as index:
+        prices = index.prices if index else price_table(options)
+        sessions, problems = (
+            _newest_of_ledger(options, index) if index else _newest_of_logs(options)
+        )
     fold = Fold(prices)
-    rows, problems = [], []
-    for item in items:
-        session = library.load(item.ref, full=False)
+    rows = []
+    for session in sessions:
         problems += session.problems
         fold.add(session)
         rows.append(session_report(session, prices, "minimal"))
@@ -139,17 +178,39 @@ def batch(options: argparse.Namespace) -> int:
         from session_usage import terminal
 
         terminal.batch(console(sys.stdout), rows, fold.totals.wire())
-    return tell_skipped([*problems, *library.problems])
+    return tell_skipped([(p.path, p.text) for p in problems if p.kind in NOT_READ])
+
+
+def _newest_of_logs(options: argparse.Namespace) -> tuple[list[Any], list[Any]]:
+    """(sessions, problems of none of them)"""
+    from session_usage.sessions import chosen, listed
+
+    library = open_library(options)
+    since, until = chosen_window(options)
+    items = chosen(listed(library), workspace=options.workspace, since_ms=since, until_ms=until)
+    sessions = [library.load(item.ref) for item in items[: options.number]]
+    return sessions, library.problems
+
+
+def _newest_of_ledger(options: argparse.Namespace, index: Index) -> tuple[list[Any], list[Any]]:
+    from session_usage.ledger import codec
+
+    since, until = chosen_window(options)
+    rows, _ = index.reader.sessions(
+        agents=agents_of(options), workspace=options.workspace, since_ms=since, until_ms=until,
+        limit=options.number,
+    )  # fmt: skip
+    found = [codec.loads(row) for row in rows]
+    refs = [index.reader.find(row["id"], (row["agent"],)) for row in found]
+    return [index.reader.load(ref) for ref in refs], []
 
 
 def explain(options: argparse.Namespace) -> None:
     """``explain``: the chain from a figure to log lines and rate rows."""
 
     from session_usage.explain import explain
-    from session_usage.sessions import find
 
-    library = open_library(options)
-    session = library.load(find(library, options.session))
+    session = _session(options)
     chain = explain(session, price_table(options), options.figure)
     if options.format == "json":
         write_json(chain)

@@ -102,17 +102,18 @@ def _shred(connection: sqlite3.Connection) -> None:
 def _cut(connection: sqlite3.Connection, number: int, before_ms: int) -> None:
     """Takes the older part out of a session that went on after the day."""
     rows = connection.execute(
-        "SELECT f.id, f.data, s.path, s.agent FROM facts f JOIN sources s ON s.id = f.source"
+        "SELECT f.id, f.data, s.path, s.agent, n.name FROM facts f"
+        " JOIN sources s ON s.id = f.source JOIN sessions n ON n.id = f.session"
         " WHERE f.session = ?",
         (number,),
     ).fetchall()
-    for row, data, path, agent in rows:
-        path = store.restored(path)
-        events = codec.unpack(data, path, agent)
+    for row, data, path, agent, name in rows:
+        path, name = store.restored(path), store.restored(name)
+        events = codec.unpack(data, path, agent, name)
         kept = since(events, before_ms, True)[0]
         if len(kept) != len(events):
             connection.execute(
-                "UPDATE facts SET data = ? WHERE id = ?", (codec.pack(kept, path, agent), row)
+                "UPDATE facts SET data = ? WHERE id = ?", (codec.pack(kept, path, agent, name), row)
             )
     connection.execute("UPDATE sessions SET cut = 1 WHERE id = ?", (number,))
     connection.execute("INSERT OR IGNORE INTO dirty VALUES(?)", (number,))

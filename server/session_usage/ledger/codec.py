@@ -42,8 +42,8 @@ _AGENT = {letter: made._fields.index("agent") for letter, made in CLASSES.items(
 _TUPLES = frozenset({"subagent", "names", "skills", "notes", "facts"})
 _SLOW, _WHOLE = 1, 2
 """Forms of a blob: its JSON is only for the standard library; its paths are not left out."""
-_PATH = "\0path"
-"""Stands for the path of the source."""
+_MARKS = ("\0path", "\0name")
+"""What stands for the path of the source and the name of the session."""
 _WORDS = (
     b'"routine","unattributed","toolUsage","tokenDetails","shutdownType","models_json","host",'
     b'"calls known only from the totals written when a run ended","calls that no line of the log '
@@ -89,8 +89,8 @@ def names() -> dict[str, list[str]]:
     return {**fields, "row": list(Tally().wire())}
 
 
-def pack(events: Iterable[Event], path: str, agent: str) -> bytes:
-    """``events`` of the source at ``path`` as one blob."""
+def pack(events: Iterable[Event], path: str, agent: str, session: str = "") -> bytes:
+    """``events`` that the source at ``path`` has of a session, as one blob."""
     order = []
     tables: dict[str, list[list[Any]]] = {}
     for event in events:
@@ -107,12 +107,12 @@ def pack(events: Iterable[Event], path: str, agent: str) -> bytes:
         while columns and all(each == defaults[len(columns) - 1] for each in columns[-1]):
             columns.pop()
         value.append([_narrow(column) for column in columns])
-    return _squeezed(value, path)
+    return _squeezed(value, (path, session))
 
 
-def unpack(blob: bytes, path: str, agent: str) -> list[Event]:
+def unpack(blob: bytes, path: str, agent: str, session: str = "") -> list[Event]:
     """The events of a blob of ``pack``; raises zlib.error or ValueError for a damaged one."""
-    order, *tables = _value(blob, path)
+    order, *tables = _value(blob, (path, session))
     made: dict[str, Any] = {}
     for letter, narrow in zip(dict.fromkeys(order), tables, strict=True):
         count = order.count(letter)
@@ -130,7 +130,7 @@ def unpack(blob: bytes, path: str, agent: str) -> list[Event]:
 
 def translate(blob: bytes, before: dict[str, list[str]]) -> bytes:
     """A blob written when the fields were those of ``before``, as this version writes it."""
-    order, *tables = _value(blob, _PATH)
+    order, *tables = _value(blob)
     kept = "".join(letter for letter in order if letter in CLASSES)
     value: list[Any] = [kept]
     for letter, columns in zip(dict.fromkeys(order), tables, strict=True):
@@ -138,17 +138,17 @@ def translate(blob: bytes, before: dict[str, list[str]]) -> bytes:
         if made is not None:
             known = dict(zip(before[letter], columns, strict=False))
             value.append([known.get(n, [made._field_defaults.get(n)]) for n in made._fields])
-    return _squeezed(value, _PATH, blob[0] & _WHOLE)
+    return _squeezed(value, (), blob[0] & _WHOLE)
 
 
 def pack_state(state: Sequence[Any]) -> bytes:
     """The state of a cursor as a blob."""
-    return _squeezed(list(state), _PATH)
+    return _squeezed(list(state))
 
 
 def unpack_state(blob: bytes) -> tuple[Any, ...]:
     """What ``pack_state`` was given."""
-    return tuple(_value(blob, _PATH))
+    return tuple(_value(blob))
 
 
 def _narrow(column: list[Any]) -> list[Any]:
@@ -170,26 +170,28 @@ def _wide(column: list[Any], count: int) -> list[Any]:
     return column
 
 
-def _squeezed(value: Any, path: str, form: int = 0) -> bytes:
+def _squeezed(value: Any, own: Sequence[str] = (), form: int = 0) -> bytes:
     data, slow = _dumps(value)
     form |= slow
-    if path != _PATH:
-        own, mark = _dumps(path)[0], _dumps(_PATH)[0]
-        if mark in data:
+    if own:
+        if any(dumps(mark) in data for mark in _MARKS):
             form |= _WHOLE
         else:
-            data = data.replace(own, mark)
-    packer = zlib.compressobj(6, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, _WORDS)
+            for text, mark in zip(own, _MARKS, strict=True):
+                if text:
+                    data = data.replace(dumps(text), dumps(mark))
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, _WORDS)
     return bytes((form,)) + packer.compress(data) + packer.flush()
 
 
-def _value(blob: bytes, path: str) -> Any:
+def _value(blob: bytes, own: Sequence[str] = ()) -> Any:
     data = zlib.decompressobj(-15, _WORDS).decompress(memoryview(blob)[1:])
     form = blob[0]
-    if path != _PATH and not form & _WHOLE:
-        data = data.replace(_dumps(_PATH)[0], _dumps(path)[0])
-        # a path of bytes is written in a way of its own
-        form |= 0 if path.isascii() else _dumps(path)[1]
+    if own and not form & _WHOLE:
+        for text, mark in zip(own, _MARKS, strict=True):
+            told, slow = _dumps(text)
+            data = data.replace(dumps(mark), told)
+            form |= slow  # a name of bytes is written in a way of its own
     # orjson would make a float of an integer beyond 64 bits
     return json.loads(data) if form & _SLOW else loads(data)
 

@@ -29,13 +29,14 @@ class Facts:
 
     def _events(self, session: int, agent: str, which: str) -> list[Event]:
         result: list[Event] = []
-        for data, path, of in self.connection.execute(
-            "SELECT f.data, s.path, s.agent FROM facts f JOIN sources s ON s.id = f.source"
+        for data, path, of, name in self.connection.execute(
+            "SELECT f.data, s.path, s.agent, n.name FROM facts f"
+            " JOIN sources s ON s.id = f.source JOIN sessions n ON n.id = f.session"
             f" WHERE f.session = ? {which}"
             " ORDER BY s.owner IS NULL, s.position, s.path, f.kept DESC, f.id",
             (session,),
         ):
-            events = codec.unpack(data, store.restored(path), of)
+            events = codec.unpack(data, store.restored(path), of, store.restored(name))
             if of != agent:  # a session of the CLI that VS Code hosts
                 events = [event._replace(agent=agent) for event in events]  # type: ignore[call-arg]
             result += events
@@ -44,13 +45,14 @@ class Facts:
     def copies(self, session: int, agent: str, name: str) -> list[Event]:
         """What other sessions' files hold of this session's calls."""
         result: list[Event] = []
-        for data, path, of in self.connection.execute(
-            "SELECT f.data, s.path, s.agent FROM copies c JOIN facts f ON f.source = c.source"
-            " JOIN sources s ON s.id = f.source WHERE c.session = ? AND f.session != ?"
+        for data, path, of, other in self.connection.execute(
+            "SELECT f.data, s.path, s.agent, n.name FROM copies c"
+            " JOIN facts f ON f.source = c.source JOIN sources s ON s.id = f.source"
+            " JOIN sessions n ON n.id = f.session WHERE c.session = ? AND f.session != ?"
             " ORDER BY f.id",
             (session, session),
         ):
-            for event in codec.unpack(data, store.restored(path), of):
+            for event in codec.unpack(data, store.restored(path), of, store.restored(other)):
                 if isinstance(event, Request | Counter) and (event.session or "") == name:
                     result.append(event._replace(agent=agent) if of != agent else event)
         return result

@@ -205,7 +205,7 @@ class Folding:
                 row = fold.rows.setdefault(_key(fold.by, rest, key, clocks[span]), Tally())
                 row.tool_calls += calls
                 row.sessions += sessions
-        fold.totals.sessions = self._total().sessions
+        fold.totals.sessions = self._count()
 
     def _whole(self) -> Span:
         """The quarters of the window; what has no time belongs to that of all time only."""
@@ -220,6 +220,22 @@ class Folding:
         found = self._tallies((), [self._whole()])
         return found[0][2] if found else Tally()
 
+    def _count(self) -> int:
+        """Sessions that have something in the window: those of all rows, each once."""
+        terms, values = self.chosen.where()
+        if self.nobody:
+            terms.append(f"c.session NOT IN ({self.nobody})")
+        whole = self._whole()
+        kinds = ""
+        if whole != (-_EVER, _EVER) or self.chosen.agents or self.chosen.values:
+            self._members(())
+            kinds = "temp.members m CROSS JOIN"
+            terms += ["c.kind = m.kind", "c.quarter >= ?", "c.quarter < ?"]
+            values += whole
+        where = " AND ".join(terms) or "1"
+        sql = f"SELECT COUNT(DISTINCT c.session) FROM {kinds} {self.cells} c WHERE {where}"
+        return int(self.connection.execute(sql, values).fetchone()[0])
+
     def _clock(self, span: Span | None) -> dict[str, str | None]:
         if span is None or span.begin == NO_TIME:
             return {"day": None, "hour": None}
@@ -230,7 +246,7 @@ class Folding:
         """Makes the spans a table."""
         run = self.connection.execute
         run("DROP TABLE IF EXISTS temp.spans")
-        run("CREATE TEMP TABLE spans(id INTEGER PRIMARY KEY, begin INTEGER, until INTEGER)")
+        run("CREATE TEMP TABLE spans(id INTEGER PRIMARY KEY, begin INTEGER UNIQUE, until INTEGER)")
         self.connection.executemany(
             "INSERT INTO temp.spans VALUES(?, ?, ?)",
             [(at, span.begin, span.end) for at, span in enumerate(spans)],
@@ -296,6 +312,11 @@ class Folding:
             f" {' '.join(joins)} WHERE {where}"
             f" GROUP BY {', '.join(str(at + 1) for at in range(2 + len(columns)))}"
         )
+        if not others:
+            return [
+                (span, keys[part], _tally(row))
+                for part, span, *row in self.connection.execute(sql, values)
+            ]
         result = []
         for part, span, *row in self.connection.execute(sql, values):
             found = dict(zip(kinds, keys[part], strict=True))
@@ -316,7 +337,9 @@ class Folding:
         where = " AND ".join([*_WITHIN, *terms])
         sql = (
             f"SELECT d.id, {', '.join(columns)}, SUM(c.calls), COUNT(DISTINCT c.session)"
-            f" FROM temp.spans d CROSS JOIN {self.tools} c JOIN helpers h ON h.id = c.helper"
+            f" FROM {self.tools} c JOIN temp.spans d ON d.begin ="
+            " (SELECT MAX(begin) FROM temp.spans WHERE begin <= c.quarter)"
+            " JOIN helpers h ON h.id = c.helper"
             f" JOIN sessions s ON s.id = c.session WHERE {where}"
             f" GROUP BY {', '.join(str(at + 1) for at in range(1 + len(columns)))}"
         )

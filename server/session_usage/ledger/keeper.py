@@ -46,6 +46,15 @@ class Keeper:
         self.connection.close()
         self.lock.release()
 
+    def prices(self) -> Prices:
+        """The prices that the sums are made with."""
+        return self._load_prices(wished(self.connection).prices)[0]
+
+    def behind(self) -> bool:
+        """Do the logs hold what the ledger does not? Needs no lock."""
+        self._widen(wished(self.connection))
+        return self.scanner.behind()
+
     def prepare(self) -> Sums:
         """Follows changed settings, prices and versions; needs the lock."""
         wishes = wished(self.connection)
@@ -65,14 +74,18 @@ class Keeper:
                 # another version may read more out of the same logs
                 store.put(self.connection, "program", __version__)
                 self.connection.execute("UPDATE files SET size = -1")
-        self.scanner.places = self._places._replace(
-            user_data_dirs=union(self._places.user_data_dirs, wishes.user_data_dirs),
-            agent_log_dirs=union(self._places.agent_log_dirs, wishes.agent_log_dirs),
-        )
+        self._widen(wishes)
         self._wishes = wishes
         self.scanner.refresh()
         self.sums = Sums(self.connection, prices, wishes.excluded)
         return self.sums
+
+    def _widen(self, wishes: Wishes) -> None:
+        """Looks where any process that keeps this ledger was told to look."""
+        self.scanner.places = self._places._replace(
+            user_data_dirs=union(self._places.user_data_dirs, wishes.user_data_dirs),
+            agent_log_dirs=union(self._places.agent_log_dirs, wishes.agent_log_dirs),
+        )
 
     def sweep(self, stop: Stop = lambda: False, tell: Tell = lambda done, of: None) -> int:
         """Reads everything that changed and renews the sums; returns how many sessions changed.
@@ -97,6 +110,7 @@ class Keeper:
         if not store.get(self.connection, "complete"):
             with store.transaction(self.connection):
                 store.put(self.connection, "complete", 1)
+            store.compact(self.connection)
         return done
 
     def look(self, paths: Iterable[str], stop: Stop = lambda: False) -> int:

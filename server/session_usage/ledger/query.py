@@ -116,7 +116,7 @@ class Reader:
                 if fits(store.restored(row[2] or "")) or fits(store.restored(row[1]))
             ]
             end = None if limit < 0 else offset + limit
-            return cards.finished(found[offset:end]), len(found)
+            return cards.finished(self.connection, found[offset:end]), len(found)
         total = self.connection.execute(
             f"SELECT count(*) FROM sessions WHERE {where}", values
         ).fetchone()[0]
@@ -124,7 +124,7 @@ class Reader:
             f"SELECT {cards.COLUMNS} FROM sessions WHERE {where} {order} LIMIT ? OFFSET ?",
             (*values, limit, offset),
         )
-        return cards.finished(rows), int(total)
+        return cards.finished(self.connection, rows), int(total)
 
     def find(self, name: str, agents: Sequence[str] = ()) -> Ref:
         """The session with this id, an unambiguous beginning of it, or a log at this path.
@@ -159,7 +159,7 @@ class Reader:
         ).fetchone()
         if found is None:
             raise SessionNotFound(f"no session {ref.name!r}")
-        return cards.finished([found])[0]
+        return cards.finished(self.connection, [found])[0]
 
     def load(self, ref: Ref, more: Iterable[Event] = ()) -> Session:
         """A session, reconciled from its facts and ``more`` that no source holds yet."""
@@ -261,8 +261,9 @@ class Reader:
         """The sessions that changed after a generation, in the order in which they did."""
         result = []
         for row in self.connection.execute(
-            "SELECT id, agent, name, title, workspace, requests, nano, ended, changed, row"
-            " FROM sessions WHERE changed > ? AND listed = 1 ORDER BY changed",
+            "SELECT id, agent, name, title, workspace, requests, nano, ended, changed,"
+            " (SELECT text FROM labels WHERE id = label) FROM sessions"
+            " WHERE changed > ? AND listed = 1 ORDER BY changed",
             (generation,),
         ):
             models = cards.models(row[9]) if generation and row[9] else []

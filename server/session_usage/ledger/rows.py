@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from session_usage.events import Event, Request, Source
-from session_usage.ledger import codec
+from session_usage.ledger import codec, store
 from session_usage.ledger.identity import is_database
 
 _CHUNKS = 24
@@ -25,7 +25,8 @@ class Rows:
             "SELECT session, kept, data FROM facts WHERE source = ? ORDER BY id", (number,)
         ):
             both = result.setdefault(session, ([], []))
-            both[kept].extend(codec.unpack(data, source.path, source.agent))
+            name = self._name(session)
+            both[kept].extend(codec.unpack(data, source.path, source.agent, name))
         return result
 
     def replace(self, number: int, source: Source, new: dict[int, list[Event]]) -> set[int]:
@@ -67,10 +68,11 @@ class Rows:
                 (number, session),
             ).fetchall()
             if len(rows) >= _CHUNKS:
+                name = self._name(session)
                 joined = [
                     event
                     for _, data in rows
-                    for event in codec.unpack(data, source.path, source.agent)
+                    for event in codec.unpack(data, source.path, source.agent, name)
                 ]
                 self.connection.executemany(
                     "DELETE FROM facts WHERE id = ?", [(row,) for row, _ in rows]
@@ -81,10 +83,15 @@ class Rows:
     def _add(
         self, number: int, session: int, kept: int, events: list[Event], source: Source
     ) -> None:
+        data = codec.pack(events, source.path, source.agent, self._name(session))
         self.connection.execute(
             "INSERT INTO facts(source, session, kept, data) VALUES(?, ?, ?, ?)",
-            (number, session, kept, codec.pack(events, source.path, source.agent)),
+            (number, session, kept, data),
         )
+
+    def _name(self, session: int) -> str:
+        query = "SELECT name FROM sessions WHERE id = ?"
+        return store.restored(self.connection.execute(query, (session,)).fetchone()[0])
 
 
 def _lost(

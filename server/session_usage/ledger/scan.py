@@ -11,6 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
+from stat import S_ISDIR
 from typing import NamedTuple
 
 from session_usage.events import START, Counter, Cursor, Event, Problem, Request, Source
@@ -24,13 +25,17 @@ from session_usage.ledger.identity import (
     with_log,
 )
 from session_usage.ledger.rows import Rows
-from session_usage.places import Places
+from session_usage.places import Places, looking
 from session_usage.providers import provider_for
 from session_usage.sessions import Library
 
 _FAILED = frozenset({"missing", "unreadable", "locked"})
 """Problems that may be over at the next try: what was known stays as it was."""
 _SIGN_NS = 2_000_000_000
+_SETTLED_NS = 2_000_000_000
+"""A folder that changed less than this time ago may change again without showing it."""
+_LIST_SECONDS = 600.0
+"""Folders are listed so often even if their times say that nothing changed."""
 _REST = 5.0
 """A source that must be read whole rests for this many times the time its reading took."""
 
@@ -76,6 +81,56 @@ class Reading(NamedTuple):
     failed: bool
 
 
+class Folders:
+    """Folders in which new logs would appear, and whether anything did since they were listed."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, int] | None = None
+        self._until = 0.0
+
+    def note(self, looked: Iterable[str], logs: Iterable[str], begun_ns: int) -> None:
+        """These folders were listed from ``begun_ns`` on; ``logs`` has one of each kind found.
+        Nothing is noted when a log is a folder of many files: one of them may grow unseen."""
+        self._times = None
+        if any(map(os.path.isdir, logs)):
+            return
+        self._until = time.monotonic() + _LIST_SECONDS
+        soon = begun_ns - _SETTLED_NS
+        times = {_there(folder): 0 for folder in looked}
+        for folder in times:
+            times[folder] = _time(folder)
+            if times[folder] > soon:  # something may come within the same tick of its clock
+                times[folder] = -1
+        self._times = times
+
+    def forget(self) -> None:
+        """The next sweep lists them again."""
+        self._times = None
+
+    def unchanged(self) -> bool:
+        """Is all as it was? False before the first listing, and once in a while."""
+        if self._times is None or time.monotonic() > self._until:
+            return False
+        return all(_time(folder) == before for folder, before in self._times.items())
+
+
+def _there(path: str) -> str:
+    """``path``, or what there is above it where its first folder would appear."""
+    while not os.path.lexists(path):
+        above = os.path.dirname(path)
+        if above == path:
+            break
+        path = above
+    return path
+
+
+def _time(folder: str) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:
+        return 0
+
+
 class Scanner:
     """Keeps the facts of one ledger up to date with the logs of ``places``.
 
@@ -94,12 +149,19 @@ class Scanner:
         self._known: dict[Key, Known] = {}
         self._version = -1
         self._rests: dict[Key, float] = {}
+        self._folders = Folders()
 
     def changed(self) -> list[list[Found]]:
         """The sources that differ from what the ledger knows, those of one session together:
         databases of many sessions first, then the newest sessions. Notes which are gone."""
         self._load()
-        library = Library(self.places)
+        if self._folders.unchanged():
+            # no folder has anything new in it: only known logs can have changed
+            return self._grown(self._known)
+        begun_ns = time.time_ns()
+        with looking() as looked:
+            library = Library(self.places)
+        looked.update(self.places.vscode())
         found: dict[Key, Found] = {}
         groups: list[list[Found]] = []
         for source in library.shared:
@@ -119,7 +181,21 @@ class Scanner:
                 own.append((ref.updated_ns, new))
         own.sort(key=lambda item: item[0], reverse=True)
         self._note_gone(found.keys())
+        kinds = {(each.source.agent, each.source.kind): key[0] for key, each in found.items()}
+        self._folders.note(looked, kinds.values(), begun_ns)
         return groups + [group for _, group in own]
+
+    def behind(self) -> bool:
+        """Does any source differ from what the ledger knows? Nothing is noted."""
+        self._load()
+        library = Library(self.places)
+        return any(
+            self._differs(Found(with_log(source), None, 0)) for source in library.shared
+        ) or any(
+            self._differs(Found(source, key, at))
+            for key, ref in library.refs.items()
+            for at, source in enumerate(ref.sources)
+        )
 
     def _differs(self, found: Found) -> bool:
         known = self._known.get(found.key)
@@ -138,23 +214,35 @@ class Scanner:
         """Those of the known sources at ``paths`` that changed, without looking anywhere else."""
         self._load()
         wanted = set(paths)
+        return self._grown(key for key in self._known if key[0] in wanted)
+
+    def _grown(self, keys: Iterable[Key]) -> list[list[Found]]:
+        """Those of these sources that changed; databases first, then the newest."""
         groups: dict[Session | Key, list[Found]] = {}
-        for key, known in self._known.items():
-            if key[0] not in wanted:
-                continue
-            # a source without owner belongs to many sessions; agents are told by the database
-            source = self._source(known.id)
-            if source is None:
-                continue
+        for key in keys:
+            known = self._known[key]
             try:
                 stat = os.stat(key[0])
             except OSError:
                 continue
-            source = with_log(source._replace(size=stat.st_size, mtime_ns=stat.st_mtime_ns))
+            size, mtime_ns = stat.st_size, stat.st_mtime_ns
+            if known.owner is not None and known[2:] == (size, mtime_ns, False):
+                continue
+            source = self._source(known.id)
+            if source is None or S_ISDIR(stat.st_mode):
+                continue
+            source = with_log(source._replace(size=size, mtime_ns=mtime_ns))
             each = Found(source, known.owner, self._position(known.id))
             if self._differs(each):
                 groups.setdefault(known.owner or key, []).append(each)
-        return list(groups.values())
+        return sorted(
+            groups.values(),
+            key=lambda group: (
+                group[0].owner is None,
+                max(found.source.mtime_ns for found in group),
+            ),
+            reverse=True,
+        )
 
     def _source(self, row: int) -> Source | None:
         found = self.connection.execute(
@@ -179,6 +267,7 @@ class Scanner:
     def refresh(self) -> None:
         """Sources were marked to be read again by our own hand."""
         self._version = -1
+        self._folders.forget()
 
     def _load(self) -> None:
         """Reads what the ledger knows, unless nobody else wrote to it since."""

@@ -8,7 +8,6 @@ lets go of it when that process ends, however it ends).
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sqlite3
 import time
@@ -16,17 +15,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from session_usage.ledger import codec
-from session_usage.places import Places
 
 VERSION = 2
 """Version of the tables (``PRAGMA user_version``)."""
 BUSY_SECONDS = 10.0
-_VARIABLES = (
-    "APPDATA", "CLAUDE_CONFIG_DIR", "CODEX_HOME", "COPILOT_HOME", "GEMINI_CLI_HOME",
-    "OPENCODE_DB", "VSCODE_APPDATA", "VSCODE_PORTABLE", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
-)  # fmt: skip
-"""What of the environment decides which logs are this user's."""
-
 TABLES = """
 CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE sessions(
@@ -35,9 +27,9 @@ CREATE TABLE sessions(
   late INTEGER NOT NULL DEFAULT 1, updated_ns INTEGER NOT NULL DEFAULT 0,
   updated_ms INTEGER NOT NULL DEFAULT 0, begin_ms INTEGER, request_ms INTEGER,
   listed INTEGER NOT NULL DEFAULT 0, ended INTEGER NOT NULL DEFAULT 0,
-  title TEXT, workspace TEXT, project TEXT, branch TEXT,
+  title TEXT, workspace TEXT, project TEXT, branch TEXT, label INTEGER,
   requests INTEGER NOT NULL DEFAULT 0, nano INTEGER, problems INTEGER NOT NULL DEFAULT 0,
-  row BLOB, trouble BLOB, lost BLOB, changed INTEGER NOT NULL DEFAULT 0,
+  row BLOB, trouble BLOB, lost BLOB, calls BLOB, changed INTEGER NOT NULL DEFAULT 0,
   UNIQUE(agent, name));
 CREATE INDEX sessions_updated ON sessions(updated_ms);
 CREATE INDEX sessions_changed ON sessions(changed);
@@ -46,6 +38,7 @@ CREATE INDEX sessions_problems ON sessions(problems) WHERE problems > 0;
 CREATE INDEX sessions_begin ON sessions(begin_ms);
 CREATE TABLE folders(id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
 CREATE TABLE origins(id INTEGER PRIMARY KEY, agent TEXT NOT NULL, kind TEXT NOT NULL);
+CREATE TABLE labels(id INTEGER PRIMARY KEY, text BLOB NOT NULL UNIQUE);
 CREATE TABLE files(
   id INTEGER PRIMARY KEY, origin INTEGER NOT NULL, folder INTEGER, name NOT NULL,
   owner INTEGER, position INTEGER NOT NULL DEFAULT 0, device INTEGER, inode INTEGER,
@@ -67,7 +60,6 @@ CREATE INDEX facts_session ON facts(session);
 CREATE TABLE copies(session INTEGER, source INTEGER, PRIMARY KEY(session, source)) WITHOUT ROWID;
 CREATE TABLE dirty(session INTEGER PRIMARY KEY);
 CREATE TABLE marks(mark INTEGER, session INTEGER, PRIMARY KEY(mark, session)) WITHOUT ROWID;
-CREATE INDEX marks_session ON marks(session);
 CREATE TABLE kinds(
   id INTEGER PRIMARY KEY, agent TEXT, model TEXT, provider TEXT, billing TEXT, basis INTEGER,
   surface TEXT, remainder INTEGER);
@@ -81,8 +73,7 @@ CREATE INDEX cells_session ON cells(session);
 CREATE TABLE helpers(id INTEGER PRIMARY KEY, tool TEXT, subagent TEXT, skill TEXT);
 CREATE TABLE tools(
   quarter INTEGER, session INTEGER, helper INTEGER, calls INTEGER,
-  PRIMARY KEY(quarter, session, helper)) WITHOUT ROWID;
-CREATE INDEX tools_session ON tools(session);
+  PRIMARY KEY(session, quarter, helper)) WITHOUT ROWID;
 """
 
 ACTIVE, EXCLUDED, FORGOTTEN = 0, 1, 2
@@ -102,22 +93,6 @@ class Opened(NamedTuple):
 
     connection: sqlite3.Connection
     problem: str | None
-
-
-def path_of(places: Places) -> str:
-    """Where the ledger of these places lies. Other places, other ledger: a home folder or an
-    environment that names other logs must not mix with the user's own."""
-    told = [f"{name}={places.env[name]}" for name in _VARIABLES if places.env.get(name)]
-    told += [f"{agent}={folder}" for agent, folder in places.roots]
-    if places.home != os.path.expanduser("~"):
-        told.append(places.home)
-    name = "ledger"
-    if told:
-        name += (
-            "-"
-            + hashlib.blake2b("\0".join(told).encode("utf-8", "replace"), digest_size=6).hexdigest()
-        )
-    return os.path.join(places.state(), name + ".db")
 
 
 def reader(path: str) -> sqlite3.Connection:
@@ -211,6 +186,13 @@ def _translate(connection: sqlite3.Connection) -> None:
         put(connection, "fields", codec.dumps(names))
 
 
+def compact(connection: sqlite3.Connection) -> None:
+    """Gives back the room between what was written out of order, if nobody else writes."""
+    with contextlib.suppress(sqlite3.OperationalError):
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """All of the block or nothing of it; waits for another writer."""
@@ -240,6 +222,7 @@ _COLUMNS = {
     "spots": ("subagent", "skill", "workspace", "branch"),
     "helpers": ("tool", "subagent", "skill"),
     "folders": ("path",),
+    "labels": ("text",),
     "origins": ("agent", "kind"),
 }
 

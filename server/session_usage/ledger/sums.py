@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -32,6 +33,8 @@ NO_TIME = -1
 _LIMIT = 1 << 53
 """Larger figures are garbage and would overflow a sum."""
 _BATCH_SECONDS = 0.1
+_MOST = 500
+"""So many values are asked for at once."""
 _RANK = {basis: rank for rank, basis in enumerate(BASES)}
 
 
@@ -135,12 +138,7 @@ class Sums:
         what they count must change."""
         connection = self.connection
         marks = {mark(request) for request in (*session.requests, *rest.requests)}
-        known = {
-            found
-            for (found,) in connection.execute(
-                "SELECT mark FROM marks WHERE session = ?", (number,)
-            )
-        }
+        known = calls_of(connection, number)
         connection.executemany(
             "INSERT OR IGNORE INTO marks VALUES(?, ?)", [(each, number) for each in marks - known]
         )
@@ -148,12 +146,13 @@ class Sums:
         connection.executemany(
             "DELETE FROM marks WHERE mark = ? AND session = ?", [(each, number) for each in gone]
         )
+        if marks != known:
+            connection.execute(
+                "UPDATE sessions SET calls = ? WHERE id = ?",
+                (array("q", sorted(marks)).tobytes(), number),
+            )
         holders: dict[int, list[int]] = {}
-        for each, other in connection.execute(
-            "SELECT other.mark, other.session FROM marks own JOIN marks other"
-            " ON other.mark = own.mark AND other.session != own.session WHERE own.session = ?",
-            (number,),
-        ):
+        for each, other in sharing(connection, number, marks):
             holders.setdefault(each, []).append(other)
         for each in gone:
             for (other,) in connection.execute("SELECT session FROM marks WHERE mark = ?", (each,)):
@@ -214,10 +213,9 @@ class Sums:
         begun = [at for usage, _ in counted if (at := moment(usage)) is not None]
         begin, _ = times(session)
         project = project_of(meta.workspace, meta.project)
-        row = cards.packed(
-            iso(meta.created_ms or begin), iso(updated_ms or None), there,
-            sorted(models, key=lambda name: (-models[name], name)), totals.wire(),
-        )  # fmt: skip
+        row = cards.packed(iso(meta.created_ms or begin), iso(updated_ms or None), totals.wire())
+        best = sorted(models, key=lambda name: (-models[name], name))
+        label = self._number("labels", (cards.label(there, best),))
         trouble = [problem_wire(problem) for problem in session.problems]
         listed = int(
             session.id is not None and (has_sources or bool(session.requests) or bool(meta.path))
@@ -231,12 +229,12 @@ class Sums:
         self.connection.execute(
             "UPDATE sessions SET late = ?, updated_ns = ?, updated_ms = ?, begin_ms = ?,"
             " request_ms = ?, listed = ?, ended = ?, title = ?, workspace = ?, project = ?,"
-            " branch = ?, requests = ?, nano = ?, problems = ?, row = ?, trouble = ?, lost = ?,"
-            " changed = ? WHERE id = ?",
+            " branch = ?, label = ?, requests = ?, nano = ?, problems = ?, row = ?,"
+            " trouble = ?, lost = ?, changed = ? WHERE id = ?",
             (
                 int(not has_sources), updated_ns, min(updated_ms, _LIMIT),
                 min(begun, default=None), max(calls, default=None), listed, _ended(session),
-                *safe, totals.requests,
+                *safe, label, totals.requests,
                 None if totals.nano_aiu is None else min(totals.nano_aiu, _LIMIT), len(trouble),
                 row, codec.dumps(trouble) if trouble else None,
                 codec.dumps(sorted(elsewhere)) if elsewhere else None, generation, number,
@@ -330,19 +328,45 @@ def is_below(place: str, folders: Iterable[str]) -> bool:
 
 def clear(connection: sqlite3.Connection, number: int, generation: int) -> None:
     """Deletes all that is known of a session but its id and state."""
-    connection.execute(
-        "INSERT OR IGNORE INTO dirty SELECT other.session FROM marks own JOIN marks other"
-        " ON other.mark = own.mark AND other.session != own.session WHERE own.session = ?",
-        (number,),
+    calls = calls_of(connection, number)
+    connection.executemany(
+        "INSERT OR IGNORE INTO dirty VALUES(?)",
+        [(other,) for _, other in sharing(connection, number, calls)],
     )
-    for table in ("cells", "tools", "facts", "marks", "copies"):
+    connection.executemany(
+        "DELETE FROM marks WHERE mark = ? AND session = ?", [(each, number) for each in calls]
+    )
+    for table in ("cells", "tools", "facts", "copies"):
         connection.execute(f"DELETE FROM {table} WHERE session = ?", (number,))
     connection.execute(
         "UPDATE sessions SET listed = 0, title = NULL, workspace = NULL, project = NULL,"
         " branch = NULL, requests = 0, nano = NULL, problems = 0, row = NULL, trouble = NULL,"
-        " lost = NULL, begin_ms = NULL, request_ms = NULL, changed = ? WHERE id = ?",
+        " lost = NULL, calls = NULL, begin_ms = NULL, request_ms = NULL, changed = ? WHERE id = ?",
         (generation, number),
     )
+
+
+def calls_of(connection: sqlite3.Connection, number: int) -> set[int]:
+    """The marks of a session's calls, as last noted."""
+    row = connection.execute("SELECT calls FROM sessions WHERE id = ?", (number,)).fetchone()
+    found = array("q")
+    if row is not None and row[0] is not None:
+        found.frombytes(row[0])
+    return set(found)
+
+
+def sharing(
+    connection: sqlite3.Connection, number: int, calls: Iterable[int]
+) -> Iterator[tuple[int, int]]:
+    """(mark, another session that has a call of this mark, too)."""
+    wanted = list(calls)
+    for at in range(0, len(wanted), _MOST):
+        some = wanted[at : at + _MOST]
+        yield from connection.execute(
+            f"SELECT mark, session FROM marks WHERE mark IN ({','.join('?' * len(some))})"
+            " AND session != ?",
+            (*some, number),
+        ).fetchall()
 
 
 def next_generation(connection: sqlite3.Connection) -> int:

@@ -114,8 +114,9 @@ class Desk:
         import tempfile
 
         from session_usage.ledger import store
+        from session_usage.ledger.address import path_of
 
-        self.path = store.path_of(self.places)
+        self.path = path_of(self.places)
         try:
             opened = store.writer(self.path)
         except (OSError, sqlite3.Error) as error:
@@ -162,7 +163,7 @@ class Desk:
 
     def prices(self) -> Prices:
         """The prices in use."""
-        from session_usage.rpc.cards import load_prices
+        from session_usage.ledger.prices import load_prices
 
         return load_prices(self.places, self.user_file)[0]
 

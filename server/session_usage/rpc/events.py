@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 _DEBOUNCE_MS, _STEP_MS = 50, 20
@@ -19,8 +19,9 @@ _LEVELS = 3
 class Events:
     """Collects the paths that changed below some folders, in a thread of its own."""
 
-    def __init__(self, folders: Iterable[str]) -> None:
+    def __init__(self, folders: Iterable[str], wake: Callable[[], None]) -> None:
         self.folders = tuple(folders)
+        self._wake = wake
         self._changed: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -35,6 +36,7 @@ class Events:
             ):  # fmt: skip
                 with self._lock:
                     self._changed.update(path for _, path in changes)
+                self._wake()
         except Exception:  # too many folders, a folder gone: looking is left
             self.broken = True
 

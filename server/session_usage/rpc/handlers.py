@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from session_usage import protocol as p
-from session_usage.errors import BadPattern, SessionNotFound, UnknownAgent, UsageError
+from session_usage.errors import SessionNotFound, UnknownAgent, UsageError
 from session_usage.ledger import codec
 from session_usage.ledger.folds import Filter, Folding
 from session_usage.ledger.query import Reader, Ref
@@ -17,6 +16,7 @@ from session_usage.report import Fold, iso, session_report
 from session_usage.rpc.desk import Call, Desk, Prepared, local_path
 from session_usage.rpc.params import camel
 from session_usage.rpc.registry import FIRST_ANSWER, answers
+from session_usage.sessions import matcher
 
 if TYPE_CHECKING:
     from session_usage.rpc.server import Server
@@ -85,7 +85,7 @@ async def list_sessions(server: Server, params: p.ListSessionsParams, call: Call
     await desk.settled(FIRST_ANSWER)
     since, until = desk.window(params.since, params.until, params.window)
     return await _sessions(
-        desk, call, params, text=params.text, fits=_pattern(params.pattern),
+        desk, call, params, text=params.text, fits=matcher(params.pattern),
         workspace=_workspace(params.workspace), since_ms=since, until_ms=until,
     )  # fmt: skip
 
@@ -355,14 +355,3 @@ def _next(start: int, count: int, total: int) -> str | None:
 
 def _workspace(text: str | None) -> str | None:
     return local_path(text) if text else None
-
-
-def _pattern(text: str | None) -> Callable[[str], object] | None:
-    if not text:
-        return None
-    import re
-
-    try:
-        return re.compile(text, re.IGNORECASE).search
-    except re.error as error:
-        raise BadPattern(f"bad regular expression {text[:60]!r}: {error}") from None

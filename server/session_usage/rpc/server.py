@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +31,10 @@ from session_usage.rpc.params import InvalidParams, structure
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
 INVALID_PARAMS, INTERNAL_ERROR = -32602, -32603
 NOT_INITIALIZED, CANCELLED = -32002, -32800
+_SWITCH_SECONDS = 0.001
+"""How long a thread that works may keep the loop from answering."""
+_LARGE = 1 << 18
+_TIDY_SECONDS = 2.0
 _EXECUTE = "workspace/executeCommand"
 
 log = logging.getLogger("session_usage.rpc")
@@ -96,21 +102,21 @@ class Protocol(LanguageServerProtocol):
     def answer(self, number: Any, result: Any) -> None:
         """Sends a result."""
         body = result.data if isinstance(result, Prepared) else codec.dumps(result)
-        self.send(b'{"jsonrpc":"2.0","id":' + codec.dumps(number) + b',"result":' + body + b"}")
+        self.send(b'{"jsonrpc":"2.0","id":', codec.dumps(number), b',"result":', body, b"}")
 
     def fail(self, number: Any, code: int, text: str) -> None:
         """Sends an error: one line, nothing else."""
         error = {"code": code, "message": text.replace("\n", " ")[:500]}
         self.send(codec.dumps({"jsonrpc": "2.0", "id": number, "error": error}))
 
-    def send(self, body: bytes) -> None:
+    def send(self, *parts: bytes) -> None:
         """Sends a message; a client that is gone is no error."""
         if self.writer is None:
             return
         if self._include_headers:
-            body = b"Content-Length: %d\r\n\r\n" % len(body) + body
+            parts = b"Content-Length: %d\r\n\r\n" % sum(map(len, parts)), *parts
         with contextlib.suppress(OSError, ValueError):
-            sent = self.writer.write(body)
+            sent = self.writer.write(b"".join(parts))
             if sent is not None and asyncio.iscoroutine(sent):
                 task = asyncio.ensure_future(sent)
                 task.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -129,7 +135,12 @@ class Server(LanguageServer):
 
     protocol: Protocol
 
-    def __init__(self, start: Start, token: str | None = None) -> None:
+    def __init__(
+        self,
+        start: Start,
+        token: str | None = None,
+        give_back: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(
             "session-usage", __version__, protocol_cls=Protocol, converter_factory=default_converter
         )
@@ -137,6 +148,8 @@ class Server(LanguageServer):
         self.board = Board(self)
         self.indexer = Indexer(self.desk.path, self.desk.places, self._heard)
         self.token = token
+        self._give_back = give_back
+        self._giving: asyncio.TimerHandle | None = None
         self.initialized = False
         self.stopping = False
         self.exit_code: int | None = None
@@ -187,6 +200,8 @@ class Server(LanguageServer):
             data = result if isinstance(result, Prepared) else Prepared(codec.dumps(result))
             self._end_progress(call)
             self.protocol.answer(number, data)
+            if len(data.data) > _LARGE:
+                self._tidy()
         except asyncio.CancelledError:
             call.stop()
             self._end_progress(call)
@@ -197,6 +212,12 @@ class Server(LanguageServer):
             self.protocol.fail(number, code, text)
         finally:
             self._calls.pop(number, None)
+
+    def _tidy(self) -> None:
+        """A while after the last large answer, gives the memory back that it took."""
+        if self._giving is not None:
+            self._giving.cancel()
+        self._giving = asyncio.get_running_loop().call_later(_TIDY_SECONDS, self._give_back)
 
     def notified(self, method: str, params: Any) -> None:
         """A notification: what we do not know is passed over."""
@@ -262,12 +283,17 @@ class Server(LanguageServer):
         self.indexer.path = self.desk.path
         self.indexer.start()
         _load_handlers()
+        gc.freeze()  # what was imported stays
+        gc.enable()  # the command line turns it off
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        self._give_back()
         self.board.link.configure()
 
     def _heard(self, line: dict[str, Any]) -> None:
         """A line of the child process."""
         if "idle" in line or line.get("writer") is False:
             self.desk.ready.set()
+            self._tidy()
             self.board.changed()
         if "generation" in line:
             self.board.changed(line["generation"])

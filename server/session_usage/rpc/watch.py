@@ -12,6 +12,7 @@ everything that finds what both miss.
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import sys
@@ -21,22 +22,26 @@ from typing import Any
 
 from session_usage.ledger import codec, store
 from session_usage.ledger.keeper import Keeper
+from session_usage.ledger.prices import load_prices
 from session_usage.ledger.wishes import Wishes, wish
 from session_usage.places import Places, entries
-from session_usage.rpc.cards import load_prices
 from session_usage.rpc.events import Events, available, roots
 
-_HOT = 24
+_NEWEST, _HOT = 6, 24
 """How many of the newest logs are looked at all the time."""
 _FOLDERS = 32
 _WINDOWS = 6
 """So many of the latest windows of each VS Code are where sessions are born."""
-_FAST, _SLOW, _SLOWEST = 0.04, 0.2, 0.5
-"""Seconds between two looks: while things happen, after two minutes, after half an hour."""
-_SWEEP_SHARE = 200
+_PAUSES = ((10.0, 0.04), (60.0, 0.1), (1800.0, 0.25))
+"""(seconds since something happened, seconds between two looks)."""
+_OTHERS = 0.2
+"""Seconds between two looks at anything but the few newest logs."""
+_SLOWEST = 0.5
+_SWEEP_SHARE = 500
 """A sweep may take this part of the time between two sweeps."""
-_SWEEP_LEAST, _SWEEP_MOST = 2.0, 60.0
+_SWEEP_LEAST, _SWEEP_MOST = 2.0, 120.0
 _TELL_SECONDS = 0.1
+_TICK_NS = 1_000_000_000
 
 
 class Watcher:
@@ -50,12 +55,13 @@ class Watcher:
         self.told_at = 0.0
         self.writing = False
         self.stopped = False
-        self.next_sweep = 0.0
+        self.next_sweep = self.next_others = 0.0
         self.last_change = time.monotonic()
         self.seen: dict[str, tuple[int, int]] = {}
         self.version = -1
         self.troubles: set[str] = set()
         self.events: Events | None = None
+        self.pausing = False
 
     def run(self) -> None:
         """Until the process ends."""
@@ -82,6 +88,7 @@ class Watcher:
     def sweep(self) -> None:
         """Looks at everything."""
         self.stopped = False
+        begun_ns = time.time_ns()
         self.keeper.sweep(self.interrupted, self.progress)
         if self.stopped:
             return
@@ -90,7 +97,7 @@ class Watcher:
         self.report_trouble()
         rest = min(max(_SWEEP_LEAST, self.keeper.cost * _SWEEP_SHARE), _SWEEP_MOST)
         self.next_sweep = time.monotonic() + rest
-        self.choose()
+        self.choose(begun_ns)
 
     def interrupted(self) -> bool:
         """Has the server something to say? Long sweeps stop for that and go on after it."""
@@ -106,8 +113,9 @@ class Watcher:
             if of > 3:
                 self.tell(progress=[done, of])
 
-    def choose(self) -> None:
-        """Which files and folders to look at all the time: those of the newest sessions."""
+    def choose(self, begun_ns: int) -> None:
+        """Which files and folders to look at all the time: those of the newest sessions. What
+        changed since the sweep that began at ``begun_ns`` is not overlooked."""
         connection = self.keeper.connection
         paths = [
             store.restored(path)
@@ -130,7 +138,12 @@ class Watcher:
                 folders[path] = None
         wanted = [*paths, *databases, *list(folders)[:_FOLDERS], *birthplaces(self.places)]
         self.listen()
-        self.seen = {path: self.seen.get(path) or look_at(path) for path in wanted}
+        before = self.seen
+        self.seen = {path: before.get(path) or look_at(path) for path in wanted}
+        fresh = self.seen.keys() - before.keys()
+        self.keeper.look({path.removesuffix("-wal") for path in fresh}, self.interrupted)
+        if any(self.seen[path][1] >= begun_ns - _TICK_NS for path in fresh - set(paths)):
+            self.next_sweep = min(self.next_sweep, time.monotonic() + _SWEEP_LEAST)
 
     def listen(self) -> None:
         """Asks the operating system to tell of changes, where it can be asked."""
@@ -144,14 +157,24 @@ class Watcher:
         if folders and (self.events is None or self.events.folders != folders):
             if self.events is not None:
                 self.events.close()
-            self.events = Events(folders)
+            self.events = Events(folders, self.wake)
+
+    def wake(self) -> None:
+        """Ends the pause, if there is one; called by the thread of the events."""
+        if self.pausing:
+            self.lines.put({})
 
     def look(self) -> None:
         """Looks at the newest logs; a changed folder means that something new is in it."""
         changed = set(self.keeper.scanner.waiting)
         if self.events is not None:
             changed |= {path.removesuffix("-wal") for path in self.events.take()}
-        for path, before in self.seen.items():
+        looked = list(self.seen.items())
+        if time.monotonic() < self.next_others:
+            looked = looked[:_NEWEST]
+        else:
+            self.next_others = time.monotonic() + _OTHERS
+        for path, before in looked:
             now = look_at(path)
             if now != before:
                 self.seen[path] = now
@@ -191,16 +214,19 @@ class Watcher:
     def pause(self) -> float:
         """Seconds until the next look."""
         quiet = time.monotonic() - self.last_change
-        if not self.writing:
-            return _SLOW
-        return _FAST if quiet < 120 else _SLOW if quiet < 1800 else _SLOWEST
+        if not self.writing or (self.events is not None and not self.events.broken):
+            return _SLOWEST if quiet > _PAUSES[0][0] else _PAUSES[1][1]
+        return next((pause for until, pause in _PAUSES if quiet < until), _SLOWEST)
 
     def obey(self, seconds: float) -> None:
         """Waits for a line of the server and does what it says."""
+        self.pausing = True
         try:
             line = self.lines.get(timeout=seconds)
         except queue.Empty:
             return
+        finally:
+            self.pausing = False
         if "wishes" in line:
             self.wish(line["wishes"])
         if "sweep" in line:
@@ -283,8 +309,10 @@ def main() -> None:
     wishes = first["wishes"]
     lines: queue.Queue[dict[str, Any]] = queue.Queue()
     if os.name == "posix":
-        os.nice(5)  # the person's own work comes first
+        os.nice(10)  # the person's own work comes first
     threading.Thread(target=_read, args=(lines,), daemon=True).start()
+    gc.freeze()  # what was imported stays; reading logs makes no cycles
+    gc.set_threshold(100_000)
     try:
         watcher = Watcher(first["path"], Places(**first["places"]), lines)
         watcher.wish(wishes)

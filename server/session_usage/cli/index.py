@@ -1,0 +1,118 @@
+"""The ledger, for commands that add up or list: where one is kept, it is as true as the logs,
+and knows deleted ones too. The command makes one only when it is told to (``index``)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from session_usage.cli.common import console, write_csv, write_json
+from session_usage.errors import SessionUsageError
+
+if TYPE_CHECKING:
+    from session_usage.ledger.keeper import Keeper
+    from session_usage.ledger.query import Reader
+    from session_usage.places import Places
+    from session_usage.pricing import Prices
+
+
+class LedgerBusy(SessionUsageError):
+    """Another process keeps the ledger."""
+
+
+class Index(NamedTuple):
+    """A ledger that holds what the logs hold, and the prices that it was added up with."""
+
+    reader: Reader
+    prices: Prices
+
+
+@contextmanager
+def indexed(options: argparse.Namespace) -> Iterator[Index | None]:
+    """The ledger, brought up to date; None where the logs must be read.
+
+    That is where there is none, where it was never complete, where another process keeps it
+    and is behind, and where the options name folders or prices that are not those of the ledger.
+    """
+    own = options.prices or options.user_data_dir or options.agent_log_dir
+    places, path = _of(options)
+    if options.no_ledger or own or not os.path.isfile(path):
+        yield None
+        return
+    import sqlite3
+
+    try:
+        keeper = _keeper(path, places)
+    except (OSError, sqlite3.Error):
+        yield None
+        return
+    with closing(keeper):
+        index = None
+        with suppress(sqlite3.Error):
+            index = _up_to_date(keeper)
+        if index is None:
+            yield None
+            return
+        with closing(index.reader):
+            yield index
+
+
+def _up_to_date(keeper: Keeper) -> Index | None:
+    from session_usage.ledger import store
+    from session_usage.ledger.query import Reader
+
+    if not store.get(keeper.connection, "complete"):
+        return None
+    if keeper.lock.take():
+        keeper.sweep()
+        keeper.lock.release()
+    elif keeper.behind():
+        return None
+    return Index(Reader(keeper.path), keeper.prices())
+
+
+def index(options: argparse.Namespace) -> None:
+    """``index``: all logs into the ledger, from which the other commands then answer."""
+    from session_usage.ledger.query import Reader
+
+    places, path = _of(options)
+    with closing(_keeper(path, places)) as keeper:
+        if keeper.problem:
+            print(f"session-usage: {keeper.problem}", file=sys.stderr)
+        if not keeper.lock.take():
+            raise LedgerBusy(f"{path}: another process keeps this ledger up to date already")
+        if sys.stderr.isatty():
+            from rich.progress import Progress
+
+            with Progress(console=console(sys.stderr), transient=True) as bar:
+                task = bar.add_task("Reading logs")
+                keeper.sweep(tell=lambda done, of: bar.update(task, completed=done, total=of))
+        else:
+            keeper.sweep()
+        with closing(Reader(path)) as reader:
+            found = reader.info()
+    if options.format == "json":
+        write_json(found)
+    elif options.format == "csv":
+        write_csv([found])
+    else:
+        print(f"{found['sessions']} sessions of {found['sources']} files are in {path}")
+
+
+def _of(options: argparse.Namespace) -> tuple[Places, str]:
+    from session_usage.ledger.address import path_of
+    from session_usage.places import here
+
+    places = here(options.home, options.user_data_dir or (), options.agent_log_dir or ())
+    return places, path_of(places)
+
+
+def _keeper(path: str, places: Places) -> Keeper:
+    from session_usage.ledger.keeper import Keeper
+    from session_usage.ledger.prices import load_prices
+
+    return Keeper(path, places, lambda user_file: load_prices(places, user_file))
