@@ -4,7 +4,7 @@ import { build, context } from "esbuild";
 const watch = process.argv.includes("--watch");
 const common = { bundle: true, logLevel: "warning", minify: !watch, sourcemap: watch };
 
-/** The extension host's half and the web view's half; with --tests the unit tests alone. */
+/** The extension host's half and the web view's half; with --tests the tests. */
 const bundles = process.argv.includes("--tests")
   ? [
       {
@@ -18,6 +18,17 @@ const bundles = process.argv.includes("--tests")
         platform: "node",
         format: "esm",
         target: "node20",
+      },
+      {
+        ...common,
+        minify: false,
+        entryPoints: { host: "test/host/index.ts" },
+        outdir: "dist/test",
+        platform: "node",
+        format: "cjs",
+        target: "node20",
+        external: ["vscode"],
+        loader: { ".cjs": "text" },
       },
     ]
   : [

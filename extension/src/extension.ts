@@ -9,6 +9,7 @@ import * as statusBar from "./statusBar";
 import * as tool from "./tool";
 import * as reportPanel from "./reportPanel";
 import * as sideView from "./sideView";
+import * as transcript from "./transcript";
 import type { Usage } from "./usage";
 
 let server: Server | undefined;
@@ -23,7 +24,9 @@ export function activate(context: vscode.ExtensionContext): Api {
     log,
     server,
     feed,
-    ...[statusBar, commands, reportPanel, sideView, tool].map((feature) => feature.register(usage)),
+    ...[statusBar, commands, reportPanel, sideView, tool, transcript].map((feature) =>
+      feature.register(usage),
+    ),
     vscode.workspace.onDidChangeConfiguration((change) => {
       if (concernsServer(change)) void server?.restart();
     }),

@@ -12,6 +12,7 @@ import {
   type World,
 } from "./shared/bridge";
 import { t } from "./shared/l10n";
+import { openTranscript } from "./transcript";
 import type { Usage } from "./usage";
 
 export interface PageHost {
@@ -65,6 +66,9 @@ export function servePage(
         break;
       case "openReport":
         host.openReport(message.route);
+        break;
+      case "transcript":
+        await openTranscript(message.ref, message.title).catch(warn);
         break;
       case "copy":
         await vscode.env.clipboard.writeText(message.text);
@@ -143,10 +147,14 @@ async function openLog(path: string, offset: number, line: number | null): Promi
       preview: true,
     });
   } catch (error) {
-    void vscode.window.showWarningMessage(
-      t("The log cannot be opened: {0}", error instanceof Error ? error.message : String(error)),
-    );
+    warn(error);
   }
+}
+
+function warn(error: unknown): void {
+  void vscode.window.showWarningMessage(
+    t("The log cannot be opened: {0}", error instanceof Error ? error.message : String(error)),
+  );
 }
 
 async function lineAt(path: string, offset: number): Promise<number> {

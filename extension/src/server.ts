@@ -15,7 +15,6 @@ import type { ServerState } from "./shared/item";
 import { t } from "./shared/l10n";
 import { initializationOptions } from "./window";
 
-/** Waits between an end of the server and the next start; after the last one a person decides. */
 const WAITS_MS = [0, 500, 1_000, 2_000, 5_000, 10_000] as const;
 /** A server that lived this long may fail again from the first wait on. */
 const SOUND_AFTER_MS = 60_000;
@@ -44,6 +43,8 @@ export class Server implements vscode.Disposable {
   constructor(
     private readonly context: vscode.ExtensionContext,
     private readonly log: vscode.LogOutputChannel,
+    /** Waits between an end and the next start; after the last one a person decides. */
+    private readonly waits: readonly number[] = WAITS_MS,
   ) {}
 
   get state(): ServerState {
@@ -206,11 +207,11 @@ export class Server implements vscode.Disposable {
     this.life++;
     clearTimeout(this.timer);
     this.client = undefined;
-    const wait = WAITS_MS[this.failures++];
+    const wait = this.waits[this.failures++];
     if (wait === undefined) {
       this.become({
         kind: "stopped",
-        message: t("{0}, and did not stay up in {1} more starts", message, WAITS_MS.length),
+        message: t("{0}, and did not stay up in {1} more starts", message, this.waits.length),
       });
       return;
     }

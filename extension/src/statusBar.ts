@@ -17,7 +17,12 @@ export function register({ context, server, feed }: Usage): vscode.Disposable {
     return month === feed.status?.month.month ? last : -1;
   };
 
+  let expiry: NodeJS.Timeout | undefined;
+
   const draw = (): void => {
+    clearTimeout(expiry);
+    const left = Date.parse(feed.status?.cache?.expiresAt ?? "") - Date.now();
+    if (left > 0) expiry = setTimeout(draw, left + 1);
     const now = item(server.state, feed.status, shown(), manner(), seen());
     bar.text = now.text;
     bar.accessibilityInformation = { label: now.label, role: "button" };
@@ -52,6 +57,7 @@ export function register({ context, server, feed }: Usage): vscode.Disposable {
   bar.show();
   return vscode.Disposable.from(
     bar,
+    { dispose: () => clearTimeout(expiry) },
     server.onDidChangeState(draw),
     feed.onDidChange(draw),
     vscode.workspace.onDidChangeConfiguration((change) => {

@@ -105,6 +105,68 @@ test("the hover has at most 12 lines of text and escapes what it did not write",
   );
 });
 
+test("the hover tells what the next turn costs, before and after the cache expires", () => {
+  const cache = {
+    model: "claude-sonnet-4.6",
+    expiresAt: "2026-11-24T14:25:00.000Z",
+    tokens: 40_000,
+    warmCost: 120_000_000,
+    coldCost: 900_000_000,
+    basis: "priced" as const,
+    assumptions: [],
+  };
+  const at = (time: string) =>
+    tooltip(RUNNING, { ...STATUS, cache }, MANNER, Date.parse(`2026-11-24T${time}Z`));
+  assert.ok(
+    at("14:21:00").includes("Cache warm until 14:25: next turn ≥0.120 cr, afterwards ≥0.900 cr"),
+    at("14:21:00"),
+  );
+  assert.ok(at("14:25:00").includes("Cache cold: next turn ≥0.900 cr"));
+  cache.basis = "estimated" as never;
+  assert.ok(at("14:25:00").includes("next turn ≥~0.900 cr"));
+});
+
+test("the hover tells what a running agent knows, and nothing that it does not", () => {
+  const live = {
+    state: "connected" as const,
+    problem: null,
+    session: "1",
+    contextTokens: 32_000,
+    contextLimit: 128_000,
+    systemTokens: null,
+    conversationTokens: null,
+    toolTokens: null,
+    quotas: [
+      {
+        kind: "premium_interactions",
+        unlimited: false,
+        entitlement: 1_500,
+        used: 100,
+        remainingPercent: 93.3,
+        overage: 0,
+        resetsAt: "2026-12-01T00:00:00.000Z",
+      },
+      {
+        kind: "chat",
+        unlimited: true,
+        entitlement: null,
+        used: null,
+        remainingPercent: null,
+        overage: null,
+        resetsAt: null,
+      },
+    ],
+  };
+  const hover = tooltip(RUNNING, { ...STATUS, live }, MANNER);
+  assert.ok(hover.includes("Context 32.0k of 128k tokens · 25 %"), hover);
+  assert.ok(hover.includes("Premium requests 93 % of 1,500 left · resets 1 Dec UTC"), hover);
+  assert.doesNotMatch(hover, /^Chat /m);
+  const waiting = { ...live, contextTokens: null, quotas: [], problem: "nobody listens" };
+  const lines = tooltip(RUNNING, { ...STATUS, live: waiting }, MANNER);
+  assert.ok(lines.includes("$(info) Copilot CLI: nobody listens"), lines);
+  assert.ok(!lines.includes("Context"), lines);
+});
+
 test("the hover of a server that is down says why, in one line", () => {
   const hover = tooltip({ kind: "stopped", message: "exit code 1" }, STATUS, MANNER);
   assert.ok(hover.includes("exit code 1"));

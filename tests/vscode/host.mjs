@@ -1,10 +1,13 @@
 /** A real VS Code in a browser: code-server with the packed extension, and windows on it. */
+import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import fs from "node:fs";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
+import { after } from "node:test";
 import { chromium } from "playwright-core";
+import { asked, listen } from "./names.mjs";
 
 export const repository = path.resolve(import.meta.dirname, "../..");
 const cache =
@@ -57,13 +60,31 @@ async function listening(port) {
   throw new Error("code-server does not listen");
 }
 
-/** One code-server with a home of its own, and a browser whose every request is recorded. */
-export class Host {
-  /** Hosts that were asked for something and are not this machine. */
-  strangers = new Set();
+/** Domains that may be asked for: VS Code's gallery of extensions, and what `start` is told. */
+const strangers = new Set(["open-vsx.org"]);
 
-  static async start({ settings = {}, env = {}, prepare = () => {} } = {}) {
+after(() => {
+  const known = (name) =>
+    [...strangers].some((domain) => `.${name}`.endsWith(`.${domain}`));
+  assert.deepEqual(
+    [...asked].filter((name) => !known(name)),
+    [],
+    "nothing but this machine is asked, by no process",
+  );
+});
+
+/** One code-server with a home of its own, and a browser. */
+export class Host {
+  static async start({
+    settings = {},
+    env = {},
+    options = [],
+    asks = [],
+    prepare = () => {},
+  } = {}) {
     const host = new Host();
+    for (const domain of asks) strangers.add(domain);
+    await listen();
     host.state = fs.mkdtempSync(path.join(os.tmpdir(), "session-usage-e2e-"));
     host.home = path.join(host.state, "home");
     host.data = path.join(host.state, "data");
@@ -116,6 +137,7 @@ export class Host {
         "--disable-telemetry",
         "--disable-update-check",
         "--disable-getting-started-override",
+        ...options,
       ],
       { env: host.env, stdio: ["ignore", log, log], detached: true },
     );
@@ -138,24 +160,31 @@ export class Host {
           "--disable-background-networking",
           "--disable-component-update",
           "--disable-sync",
+          // the browser's own updates; what its pages ask for is recorded in `open`
+          "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         ],
       },
     );
     return this.context;
   }
 
-  /** A window on `folder`, with the status bar drawn. */
-  async open(folder, size) {
-    const context = await this.browser();
-    const page = await context.newPage();
-    if (size) await page.setViewportSize(size);
+  /** A page of the browser whose every request is recorded. */
+  async newPage() {
+    const page = await (await this.browser()).newPage();
     page.on("request", (request) => {
       const { protocol, hostname } = new URL(request.url());
+      // the pages of web views have such addresses, and a worker of VS Code's own answers for them
       const local =
         hostname === "127.0.0.1" || /\.vscode-cdn\.net$/.test(hostname);
-      if (/^(https?|wss?):$/.test(protocol) && !local)
-        this.strangers.add(hostname);
+      if (/^(https?|wss?):$/.test(protocol) && !local) asked.add(hostname);
     });
+    return page;
+  }
+
+  /** A window on `folder`, with the status bar drawn. */
+  async open(folder, size) {
+    const page = await this.newPage();
+    if (size) await page.setViewportSize(size);
     const query = folder ? `folder=${encodeURIComponent(folder)}` : "ew=true";
     await page.goto(`http://127.0.0.1:${this.port}/?${query}`, {
       waitUntil: "domcontentloaded",
@@ -164,6 +193,30 @@ export class Host {
       timeout: 60_000,
     });
     return new Window(page);
+  }
+
+  /**
+   * Runs the tests in the bundle `tests` of the extension folder inside the extension host of a
+   * window on `folder`; resolves with the exit code that VS Code would have ended with.
+   */
+  async runInside(folder, tests) {
+    const page = await this.newPage();
+    const ended = new Promise((resolve) =>
+      page.exposeFunction("codeAutomationExit", resolve),
+    );
+    await page.exposeFunction("codeAutomationLog", () => {});
+    const extension = path.join(repository, "extension");
+    const remote = (file) => `vscode-remote://127.0.0.1:${this.port}${file}`;
+    const payload = [
+      ["extensionDevelopmentPath", remote(extension)],
+      ["extensionTestsPath", remote(path.join(extension, tests))],
+    ];
+    const query = new URLSearchParams({
+      folder,
+      payload: JSON.stringify(payload),
+    });
+    await page.goto(`http://127.0.0.1:${this.port}/?${query}`);
+    return ended;
   }
 
   /** A folder to open a window on. */
@@ -239,13 +292,14 @@ export class Window {
 
   /** The hover of the status bar item, as text. */
   async hover() {
-    await this.item.hover();
-    const hover = this.page
+    const hovers = this.page
       .locator(".monaco-hover:visible")
-      .filter({ hasText: /\S/ })
-      .last();
-    await hover.waitFor({ timeout: 10_000 });
-    return hover;
+      .filter({ hasText: /\S/ });
+    await this.leave();
+    await hovers.last().waitFor({ state: "detached" });
+    await this.item.hover();
+    await hovers.last().waitFor({ timeout: 10_000 });
+    return hovers.last();
   }
 
   async leave() {
@@ -293,6 +347,28 @@ export class Window {
     await row.click();
   }
 
+  /** Exports the current session into the open folder; returns the file's name. */
+  async exportAs(format) {
+    await this.command("Copilot Usage: Export…");
+    await this.pick(format);
+    await this.page
+      .locator(".quick-input-widget .quick-input-box input")
+      .waitFor();
+    await this.page
+      .locator(".quick-input-action, .quick-input-action .monaco-button", {
+        hasText: /OK|Save/,
+      })
+      .first()
+      .click();
+    const told = this.page.locator(".notification-list-item", {
+      hasText: new RegExp(`Exported to .*\\.${format.toLowerCase()}`),
+    });
+    await told.waitFor();
+    const name = /session-\w+\.\w+/.exec(await told.innerText())[0];
+    await this.command("Notifications: Clear All Notifications");
+    return name;
+  }
+
   async theme(name) {
     await this.command("Preferences: Color Theme");
     const input = this.page.locator(
@@ -328,7 +404,9 @@ export class Window {
     throw new Error(`no web view ${kind}`);
   }
 
-  async shot(name) {
-    await this.page.screenshot({ path: path.join(shots, `${name}.png`) });
+  /** Keeps a picture of the window, or of a part of it. */
+  async shot(name, clip) {
+    const file = path.join(shots, `${name}.png`);
+    await this.page.screenshot({ path: file, ...(clip ? { clip } : {}) });
   }
 }

@@ -4,11 +4,13 @@ import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { featured, writeMonth, writeSession } from "./corpus.mjs";
+import { featured, storageOf, writeMonth, writeSession } from "./corpus.mjs";
 import { Host } from "./host.mjs";
 
 const TITLE =
   "Migrate payment webhooks to the idempotent handler and backfill failed events";
+/** All sessions that there are: a month of them, two extreme ones and the current one. */
+const SESSIONS = 43;
 const ID = "fbb0fa65-0000-4000-8000-00000000aaaa";
 const axe = fs.readFileSync(
   createRequire(import.meta.url).resolve("axe-core/axe.min.js"),
@@ -34,6 +36,7 @@ before(async () => {
         40,
         Date.now(),
       );
+      costs += extremes(storageOf(it.data, "extreme", it.folder("extreme")));
     },
   });
   const opened = await host.openWithStorage(host.folder("ledger-api"), {
@@ -47,6 +50,29 @@ before(async () => {
 });
 
 after(() => host.stop());
+
+/** A session of $0.00004 and one of $1,234.56, before this month. */
+function extremes(storage) {
+  const at = Date.now() - 40 * 24 * 3_600_000;
+  const call = { model: "gpt-5.3-codex", input: 9, cached: 0, output: 1 };
+  return [
+    [4_000_000, "The smallest of them"],
+    [
+      123_456_000_000_000,
+      `The largest, with a title ${"as long as can be ".repeat(10)}`,
+    ],
+  ].reduce(
+    (sum, [nano, title], index) =>
+      sum +
+      writeSession(
+        storage,
+        `eeeeeee${index}-0000-4000-8000-00000000eeee`,
+        title,
+        [{ at, text: title, calls: [{ ...call, nano }] }],
+      ),
+    0,
+  );
+}
 
 const credits = (nano) =>
   (nano / 1e9).toLocaleString("en", {
@@ -164,6 +190,20 @@ test("why: from the amount to the line of the log, and back where the focus was"
   );
 });
 
+test("a transcript is read from the log into a document that is nowhere on disk", async () => {
+  await report.getByRole("button", { name: "Open transcript" }).click();
+  const tab = window.page.locator(".tab", { hasText: "Transcript: Migrate" });
+  await tab.waitFor();
+  await window.page
+    .locator(".view-line", { hasText: "Read the webhook handler" })
+    .first()
+    .waitFor();
+  await window.shot("transcript");
+  await window.command("View: Close Editor");
+  report = await window.view("report");
+  await report.getByRole("heading", { name: TITLE }).waitFor();
+});
+
 test("the overview adds up and is broken down by every dimension", async () => {
   await go("Overview");
   await report.getByRole("radio", { name: "All", exact: true }).click();
@@ -199,18 +239,42 @@ test("the overview adds up and is broken down by every dimension", async () => {
   await window.shot("report-overview");
 });
 
+test("a notice that is dismissed stays away", async () => {
+  const notice = report.getByText("dbSpanExporter");
+  await notice.waitFor();
+  await report.getByRole("button", { name: "Dismiss" }).click();
+  await notice.waitFor({ state: "detached" });
+  await go("Session");
+  await settled();
+  assert.equal(await notice.count(), 0);
+});
+
+test("pictures for the README", async () => {
+  await window.page.setViewportSize({ width: 1120, height: 760 });
+  await settled();
+  await window.shot("readme-session");
+  await window.hover();
+  const box = { x: 630, y: 410, width: 490, height: 350 };
+  await window.shot("readme-status", box);
+  await window.leave();
+  await go("Overview");
+  await settled();
+  await window.shot("readme-overview");
+  await window.page.setViewportSize({ width: 1400, height: 1000 });
+});
+
 test("sessions are searched, filtered and sorted, by keyboard too", async () => {
   await go("Sessions");
   await report
     .getByRole("status")
-    .filter({ hasText: "41 of 41 sessions" })
+    .filter({ hasText: `${SESSIONS} of ${SESSIONS} sessions` })
     .waitFor();
   await window.shot("report-sessions");
   await report.locator("body").press("/");
   await window.page.keyboard.type("payout");
   await report
     .getByRole("status")
-    .filter({ hasText: "4 of 41 sessions" })
+    .filter({ hasText: `4 of ${SESSIONS} sessions` })
     .waitFor();
   await window.page.keyboard.press("ArrowDown");
   assert.match(
@@ -227,7 +291,9 @@ test("sessions are searched, filtered and sorted, by keyboard too", async () => 
     .getByRole("combobox", { name: "Model" })
     .selectOption("claude-opus-4.8");
   await report.waitForFunction(
-    () => !document.querySelector(".found").textContent.includes("41 of"),
+    (all) =>
+      !document.querySelector(".found").textContent.includes(`${all} of`),
+    SESSIONS,
   );
   await report.getByRole("combobox", { name: "Model" }).selectOption("");
   await report.getByRole("button", { name: "Credits" }).click();
@@ -236,25 +302,40 @@ test("sessions are searched, filtered and sorted, by keyboard too", async () => 
     .evaluateAll((cells) =>
       cells.map((cell) =>
         Number(
-          cell.querySelector(".amt-i, .amt-0").textContent +
+          cell.querySelector(".amt-i, .amt-0").textContent.replaceAll(",", "") +
             cell.querySelector(".amt-f").textContent,
         ),
       ),
     );
-  assert.equal(amounts.length, 41);
+  assert.equal(amounts.length, SESSIONS);
   assert.deepEqual(
     amounts,
     [...amounts].sort((a, b) => b - a),
   );
+  await window.shot("report-sessions-by-cost");
+  const search = report.getByRole("searchbox");
+  await search.fill("extreme"); // their folder
+  await report.getByRole("radio", { name: "dollars $" }).click();
+  await report.locator("tbody", { hasText: "1,234.56" }).waitFor();
+  assert.match(await report.locator("tbody").innerText(), /<\s*\$?0\s*\.0001/);
+  await window.shot("report-extremes");
+  await report.getByRole("radio", { name: "credits cr" }).click();
+  await search.fill("");
 });
 
 test("what a person chose is there again after hiding and after a reload", async () => {
   await report.getByRole("searchbox").fill("vite");
-  await report.getByRole("status").filter({ hasText: "4 of 41" }).waitFor();
+  await report
+    .getByRole("status")
+    .filter({ hasText: `4 of ${SESSIONS}` })
+    .waitFor();
   await window.command("File: New Untitled Text File");
   await window.page.locator(".tab", { hasText: "Cost Report" }).click();
   report = await window.view("report");
-  await report.getByRole("status").filter({ hasText: "4 of 41" }).waitFor();
+  await report
+    .getByRole("status")
+    .filter({ hasText: `4 of ${SESSIONS}` })
+    .waitFor();
   await Promise.all([
     window.page.waitForEvent("domcontentloaded"),
     window.command("Developer: Reload Window"),
@@ -264,7 +345,10 @@ test("what a person chose is there again after hiding and after a reload", async
   });
   await window.page.locator(".tab", { hasText: "Cost Report" }).click();
   report = await window.view("report");
-  await report.getByRole("status").filter({ hasText: "4 of 41" }).waitFor();
+  await report
+    .getByRole("status")
+    .filter({ hasText: `4 of ${SESSIONS}` })
+    .waitFor();
   assert.equal(await report.getByRole("searchbox").inputValue(), "vite");
   await report.getByRole("searchbox").fill("");
 });
@@ -395,29 +479,11 @@ test("Copy Session Summary", async () => {
 
 test("Export… as JSON, CSV and HTML, read back", async () => {
   const folder = host.folder("ledger-api");
-  for (const [format, name] of [
-    ["JSON", "json"],
-    ["CSV", "csv"],
-    ["HTML", "html"],
-  ]) {
-    await window.command("Copilot Usage: Export…");
-    await window.pick(format);
-    await window.page
-      .locator(".quick-input-widget .quick-input-box input")
-      .waitFor();
-    await window.page
-      .locator(".quick-input-action, .quick-input-action .monaco-button", {
-        hasText: /OK|Save/,
-      })
-      .first()
-      .click();
-    await window.page
-      .locator(".notification-list-item", {
-        hasText: `session-fbb0fa65.${name}`,
-      })
-      .waitFor();
-    await window.command("Notifications: Clear All Notifications");
-  }
+  for (const format of ["JSON", "CSV", "HTML"])
+    assert.equal(
+      await window.exportAs(format),
+      `session-fbb0fa65.${format.toLowerCase()}`,
+    );
   const read = (name) =>
     fs.readFileSync(path.join(folder, `session-fbb0fa65.${name}`), "utf8");
   const json = JSON.parse(read("json"));

@@ -21,14 +21,7 @@ before(async () => {
   host = await Host.start({ settings: { "copilotUsage.plan": "pro+" } });
 });
 
-after(async () => {
-  await host.stop();
-  assert.deepEqual(
-    [...host.strangers].filter((name) => name !== "open-vsx.org"),
-    [],
-    "nothing but this machine is asked; the gallery is VS Code's own and cannot be reached",
-  );
-});
+after(() => host.stop());
 
 test("without a session it shows what today cost, and never an unknown as 0", async () => {
   first = await host.openWithStorage(host.folder("one"));

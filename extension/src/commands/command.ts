@@ -24,6 +24,12 @@ export function command(
   });
 }
 
+/**
+ * For the lists that a command shows: a page behind may still be getting its focus back from the
+ * palette, which would close them.
+ */
+export const KEPT_OPEN = { ignoreFocusOut: true } as const;
+
 /** Does something slow with a sign of it in the status bar. */
 export function busy<T>(title: string, run: () => Promise<T>): Thenable<T> {
   return vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title }, run);

@@ -3,7 +3,7 @@ import { requests, type Switch } from "../protocol";
 import { agentName } from "../shared/format";
 import { t } from "../shared/l10n";
 import type { Usage } from "../usage";
-import { command } from "./command";
+import { command, KEPT_OPEN } from "./command";
 
 interface Choice extends vscode.QuickPickItem {
   setting: string;
@@ -24,6 +24,7 @@ export function register(usage: Usage): vscode.Disposable {
       title: t("Enable logging"),
       placeHolder: t("Logs stay on this machine. They take effect after a reload of the window."),
       canPickMany: true,
+      ...KEPT_OPEN,
     });
     if (!picked?.length) return;
     const ours = picked.filter((one) => isSettingHere(one.setting));

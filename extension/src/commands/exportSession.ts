@@ -6,7 +6,7 @@ import { csv, html } from "../shared/export";
 import type { Manner } from "../shared/format";
 import { t } from "../shared/l10n";
 import type { Usage } from "../usage";
-import { busy, command } from "./command";
+import { busy, command, KEPT_OPEN } from "./command";
 import { currentOrPicked } from "./pick";
 
 type Writer = (report: SessionReport, style: Manner) => string;
@@ -43,7 +43,7 @@ export function register(usage: Usage): vscode.Disposable {
     if (!ref) return;
     const format = await vscode.window.showQuickPick(
       FORMATS.map((one) => ({ ...one, detail: one.detail() })),
-      { title: t("Export as") },
+      { title: t("Export as"), ...KEPT_OPEN },
     );
     if (!format) return;
     const folder = vscode.workspace.workspaceFolders?.[0]?.uri ?? vscode.Uri.file(os.homedir());

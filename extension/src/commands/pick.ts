@@ -6,6 +6,7 @@ import { agentName, amount, folderName, when } from "../shared/format";
 import { t } from "../shared/l10n";
 import { short } from "../shared/tooltip";
 import type { Usage } from "../usage";
+import { KEPT_OPEN } from "./command";
 
 const MANY = 500;
 
@@ -29,8 +30,7 @@ export async function pickSession(
     placeHolder: t("Search by title, agent, workspace or cost"),
     matchOnDescription: true,
     matchOnDetail: true,
-    // the second of two: the page behind may still be getting the focus back from the first
-    ignoreFocusOut: except !== undefined,
+    ...KEPT_OPEN,
   });
   return picked && { agent: picked.row.agent, id: picked.row.id };
 }

@@ -4,7 +4,7 @@ import { set } from "../settings";
 import { count, planName } from "../shared/format";
 import { t } from "../shared/l10n";
 import type { Usage } from "../usage";
-import { command } from "./command";
+import { command, KEPT_OPEN } from "./command";
 
 interface Choice extends vscode.QuickPickItem {
   plan: string;
@@ -24,7 +24,10 @@ export function register(usage: Usage): vscode.Disposable {
         ...(plan.pooled ? { detail: t("Shared by all seats of the organisation") } : {}),
       }));
     choices.push({ plan: "", label: t("None"), description: t("Show no allowance") });
-    const picked = await vscode.window.showQuickPick(choices, { title: t("Your Copilot plan") });
+    const picked = await vscode.window.showQuickPick(choices, {
+      title: t("Your Copilot plan"),
+      ...KEPT_OPEN,
+    });
     if (picked) await set("plan", picked.plan);
   });
 }

@@ -128,7 +128,7 @@ function emptyColumn(slot: string, hours: boolean, clock: Clock): Column {
 export function nice(value: number): number {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  for (const step of [1, 1.5, 2, 3, 4, 5, 6, 8, 10]) {
+  for (const step of [1, 1.2, 1.5, 2, 3, 4, 5, 6, 8, 10]) {
     if (step * power >= value * 0.999_999) return step * power;
   }
   return 10 * power;

@@ -11,7 +11,8 @@ import { explain, reportOf, session, tabTitle } from "./session";
 import { topBar } from "./shell";
 import { side } from "./side";
 import { begin, changed, go, refOf, remember, send, view, world } from "./store";
-import { requestNumbers, timelineScrolled } from "./timeline";
+import { timelineScrolled } from "./timeline";
+import { requestNumbers } from "./turns";
 import { whyDrawer } from "./why";
 
 const root = document.getElementById("root") as HTMLElement;

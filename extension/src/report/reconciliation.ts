@@ -7,6 +7,12 @@ import { amt, manner, unitName } from "./figures";
 import { icon } from "./icons";
 import { markOf } from "./store";
 
+/** A source as a person knows it; files keep their short names. */
+function sourceName(source: string): string {
+  if (source === "vscode session cost") return t("VS Code: Session Cost");
+  return source === "vscode debug panel" ? t("VS Code: Agent Debug Logs") : source;
+}
+
 export function reconciliation(report: SessionReport): HTMLElement {
   const { locale } = manner();
   const { totals } = report;
@@ -58,7 +64,12 @@ export function reconciliation(report: SessionReport): HTMLElement {
         {},
         sources.map((one) =>
           row(
-            h("span", { class: "name" }, icon("file"), h("span", { class: "ell" }, one.source)),
+            h(
+              "span",
+              { class: "name" },
+              icon("file"),
+              h("span", { class: "ell" }, sourceName(one.source)),
+            ),
             one.requests,
             amt({ nanoAiu: one.nanoAiu, basis: "billed" }, { mark: false, className: "unmarked" }),
           ),

@@ -24,7 +24,8 @@ import { errorPage, loadingPage, statePage } from "./pages";
 import { reconciliation } from "./reconciliation";
 import { link, notices } from "./shell";
 import { go, isLive, load, markOf, refOf, send, view, world } from "./store";
-import { allTurns, setOpen, timeline, turnsOf } from "./timeline";
+import { timeline } from "./timeline";
+import { allTurns, setOpen, turnsOf } from "./turns";
 
 const TITLE = 160;
 const MESSAGES = 2_000;
@@ -236,6 +237,7 @@ export function session(width: number): Child {
         h(
           "span",
           { class: "end" },
+          link("transcript", t("Open transcript"), () => send({ kind: "transcript", ref, title })),
           link("expand", t("Expand all"), () => setOpen(ref.id, allTurns(turns))),
           link("collapse", t("Collapse all"), () => setOpen(ref.id, [])),
         ),

@@ -2,6 +2,7 @@
 import { basisWord } from "../shared/basis";
 import { spent, tokens } from "../shared/format";
 import { t } from "../shared/l10n";
+import { nextTurn } from "../shared/tooltip";
 import { allowanceLines } from "./allowance";
 import { breaks, breakWords, contextChart, mainRequests } from "./context";
 import { h, on, type Child } from "./dom";
@@ -11,7 +12,7 @@ import { errorPage, loadingPage, stoppedPage } from "./pages";
 import { reportOf, titlesOf } from "./session";
 import { link, notices, rowKeys } from "./shell";
 import { isLive, markOf, send, world } from "./store";
-import { turnsOf } from "./timeline";
+import { turnsOf } from "./turns";
 
 const TURNS = 8;
 
@@ -79,6 +80,9 @@ export function side(width: number): Child {
       `${basisWord(markOf(current.totals))} · ${numbered === 1 ? t("1 turn") : t("{0} turns", numbered)} · `,
       link("why", t("Why?"), () => open("total")),
     ),
+    status.cache
+      ? h("div", { class: "small muted" }, nextTurn(status.cache, manner(), Date.now()))
+      : null,
     main.length
       ? h(
           "div",

@@ -36,6 +36,7 @@ export const ASKABLE = [
   "copilotUsage/listAgents",
   "copilotUsage/listSessions",
   "copilotUsage/readSession",
+  "copilotUsage/scanRoutingQuality",
 ] as const;
 
 /** Commands that pages may run. */
@@ -54,6 +55,7 @@ export type FromPage =
   | { kind: "run"; command: (typeof RUNNABLE)[number] }
   | { kind: "openLog"; path: string; offset: number; line: number | null }
   | { kind: "openReport"; route: Route }
+  | { kind: "transcript"; ref: Ref; title: string }
   | { kind: "copy"; text: string }
   | { kind: "unit"; unit: Unit }
   | { kind: "title"; title: string };

@@ -1,5 +1,5 @@
 /** The hover of the status bar item, as Markdown. Pure, so that every state can be tested. */
-import type { Status, StatusSession } from "../protocol";
+import type { CacheClock, LiveStatus, Quota, Status, StatusSession } from "../protocol";
 import { basisWords } from "./basis";
 import {
   agentName,
@@ -98,6 +98,62 @@ function sessionLines(session: StatusSession, manner: Manner): string[] {
   return lines;
 }
 
+/** What the next message costs at least, while the cache is warm and after that. */
+export function nextTurn(cache: CacheClock, manner: Manner, now: number): string {
+  const least = (nanoAiu: number): string =>
+    amount({ nanoAiu, basis: cache.basis, unknownRequests: 1 }, manner);
+  return Date.parse(cache.expiresAt) > now
+    ? t(
+        "Cache warm until {0}: next turn {1}, afterwards {2}",
+        when(cache.expiresAt, "minute", manner),
+        least(cache.warmCost),
+        least(cache.coldCost),
+      )
+    : t("Cache cold: next turn {0}", least(cache.coldCost));
+}
+
+function quotaLine(quota: Quota, manner: Manner): string | null {
+  if (quota.unlimited || quota.remainingPercent === null) return null;
+  const names: Record<string, string> = {
+    premium_interactions: t("Premium requests"),
+    chat: t("Chat"),
+    completions: t("Completions"),
+  };
+  const left = percent(quota.remainingPercent / 100, manner.locale);
+  return [
+    `${names[quota.kind] ?? plain(quota.kind)} ${
+      quota.entitlement === null
+        ? t("{0} left", left)
+        : t("{0} of {1} left", left, count(quota.entitlement, manner.locale))
+    }`,
+    ...(quota.overage ? [t("{0} beyond it", count(quota.overage, manner.locale))] : []),
+    ...(quota.resetsAt
+      ? [t("resets {0} UTC", when(quota.resetsAt, "day", { ...manner, zone: "UTC" }))]
+      : []),
+  ].join(" · ");
+}
+
+/** What only a running agent tells: how full its context is, and the account's quota. */
+function liveLines(live: LiveStatus, manner: Manner): string[] {
+  const lines: string[] = [];
+  if (live.contextTokens !== null && live.contextLimit) {
+    lines.push(
+      t(
+        "Context {0} of {1} tokens",
+        tokens(live.contextTokens, manner.locale),
+        tokens(live.contextLimit, manner.locale),
+      ) + ` · ${percent(live.contextTokens / live.contextLimit, manner.locale)}`,
+      "",
+    );
+  }
+  for (const quota of live.quotas) {
+    const line = quotaLine(quota, manner);
+    if (line) lines.push(line, "");
+  }
+  if (live.problem) lines.push(`$(info) Copilot CLI: ${plain(short(live.problem, 80))}`, "");
+  return lines;
+}
+
 function troubleLines(status: Status): string[] {
   const lines: string[] = [];
   for (const one of status.off.slice(0, 2)) {
@@ -125,8 +181,13 @@ function troubleLines(status: Status): string[] {
   return lines;
 }
 
-/** The hover for what is known now. */
-export function tooltip(server: ServerState, status: Status | null, manner: Manner): string {
+/** The hover for what is known at `now`. */
+export function tooltip(
+  server: ServerState,
+  status: Status | null,
+  manner: Manner,
+  now = Date.now(),
+): string {
   if (server.kind === "stopped" || server.kind === "no-python") {
     const fix =
       server.kind === "stopped"
@@ -146,6 +207,8 @@ export function tooltip(server: ServerState, status: Status | null, manner: Mann
   const lines: string[] = [];
   if (status.session) lines.push(...sessionLines(status.session, manner));
   else lines.push(`**${t("No session in this window yet")}**`, "");
+  if (status.cache) lines.push(nextTurn(status.cache, manner, now), "");
+  if (status.live) lines.push(...liveLines(status.live, manner));
   lines.push(...troubleLines(status));
   const today = `${t("Today")} ${amount(spent(status.today.totals), manner)}`;
   const month = `${when(status.month.startsAt, "month", { ...manner, zone: "UTC" })} ${amount(
