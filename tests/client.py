@@ -60,7 +60,9 @@ class Client:
         assert self.process.stderr is not None
         try:
             for line in self.process.stderr:
-                self.errors.append(line.decode())
+                with self._arrived:
+                    self.errors.append(line.decode())
+                    self._arrived.notify_all()
         except ValueError:
             pass
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from client import PATIENCE, environment
@@ -114,3 +116,44 @@ def test_helix_names_our_command() -> None:
     text = (EDITORS / "helix.toml").read_text()
     methods = json.loads((ROOT / "schemas" / "methods.json").read_text("utf-8"))
     assert any(row["name"] in text for row in methods["commands"])
+
+
+def test_pytest_lsp_drives_the_real_process(home: Path) -> None:
+    """A client that is not ours: pygls' own, as editors' plugins in Python use it."""
+    pytest_lsp = pytest.importorskip("pytest_lsp")
+    from lsprotocol import types
+
+    async def talk() -> None:
+        client = pytest_lsp.make_test_lsp_client()
+        pushed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        @client.feature("copilotUsage/statusChanged")  # type: ignore[untyped-decorator]
+        def changed(params: Any) -> None:
+            if not pushed.done():
+                pushed.set_result(params)
+
+        await client.start_io(
+            sys.executable, "-m", "session_usage.cli", "serve", "--home", str(home),
+            env=environment(home),
+        )  # fmt: skip
+        found = await client.initialize_session(
+            types.InitializeParams(capabilities=types.ClientCapabilities())
+        )
+        assert found.server_info.name == "session-usage"
+        ask = client.protocol.send_request_async
+        before = (await ask("copilotUsage/subscribe", {})).status.session.totals
+        assert before.requests == 3
+        log = Path((home / "log").read_text())
+        with log.open("ab") as file:
+            file.write((home / "rest").read_bytes())
+        status = (await asyncio.wait_for(pushed, PATIENCE)).status
+        assert status.session.totals.requests == 4
+        assert status.session.totals.nanoAiu > before.nanoAiu
+        answer = await client.workspace_execute_command_async(
+            types.ExecuteCommandParams("copilotUsage.showCost", [])
+        )
+        assert answer is not None
+        await client.shutdown_session()
+        await client.stop()
+
+    asyncio.run(talk())

@@ -16,7 +16,8 @@ from session_usage import pricing
 from session_usage.events import Meta, Request
 from session_usage.ledger import care, codec, store
 from session_usage.ledger.address import path_of
-from session_usage.ledger.folds import Filter, Folding
+from session_usage.ledger.filters import Filter
+from session_usage.ledger.folds import Folding
 from session_usage.ledger.keeper import Keeper
 from session_usage.ledger.query import Reader
 from session_usage.ledger.wishes import Wishes, wish
@@ -394,6 +395,35 @@ def test_a_damaged_ledger_is_kept_aside_and_rebuilt(
     again.keeper.close()
 
 
+def test_a_ledger_of_version_1_keeps_what_its_logs_no_longer_say(tmp_path: Path) -> None:
+    path = tmp_path / "own" / "ledger.db"
+    path.parent.mkdir()
+    before = sqlite3.connect(path)
+    before.executescript((DATA / "ledger" / "version-1.sql").read_text())
+    before.close()
+    keeper = Keeper(str(path), here(str(tmp_path)), load_prices)
+    assert keeper.problem is None
+    keeper.sweep()
+    reader = Reader(str(path))
+    found = Folding(reader, PRICES, zone=Zone("Asia/Tokyo")).fold(("model", "day", "tool")).wire()
+    places = places_of(DATA / "copilot-cli" / "capi-tools", "copilot-cli")
+    assert found == from_logs(places, "model", "day", "tool")
+    (row,) = reader.sessions()[0]
+    (ref,) = Library(places).refs.values()
+    assert codec.loads(row)["id"] == ref.id
+    reader.close()
+    keeper.close()
+
+
+def test_a_ledger_of_the_future_is_kept_aside(tmp_path: Path, logs: Path) -> None:
+    ledger = Ledger(tmp_path, places_of(logs, "copilot-cli"))
+    ledger.keeper.connection.execute("PRAGMA user_version = 99")
+    ledger.keeper.close()
+    again = Ledger(tmp_path, ledger.places)
+    assert "version 99" in (again.keeper.problem or "")
+    again.keeper.close()
+
+
 def test_facts_of_a_version_with_other_fields_are_still_read() -> None:
     before = codec.names()
     before["R"] = ["key", "gone", *[name for name in before["R"] if name not in ("key", "ttft_ms")]]
@@ -440,47 +470,102 @@ def test_other_places_have_another_ledger(tmp_path: Path) -> None:
     assert path_of(own) not in others
 
 
-WRITER = """
-import sys
-sys.path[:0] = [sys.argv[1]]
-from session_usage import pricing
+KILLED = """
+import os, random, shutil, signal, sys, time
+sys.path[:0] = [sys.argv[1], sys.argv[2]]
+from pathlib import Path
+from test_ledger import PRICES, from_logs, load_prices
+from session_usage.ledger.folds import Folding
 from session_usage.ledger.keeper import Keeper
+from session_usage.ledger.query import Reader
 from session_usage.places import here
-prices = pricing.load()
-keeper = Keeper(sys.argv[2], here(sys.argv[3]), lambda _: (prices, "test"))
-print("ready", flush=True)
-while True:
-    keeper.sweep()
-"""
+from session_usage.report import Zone
 
-
-@pytest.mark.parametrize("moment", range(12))
-def test_F5_kill_9_at_any_moment_loses_nothing(moment: int, tmp_path: Path) -> None:
-    home = tmp_path / "home with spaces # and % é"
-    path = tmp_path / "own" / "ledger.db"
-    target = home / ".copilot"
-    shutil.copytree(DATA / "copilot-cli" / "capi-tools" / "state", target)
-    lines = next(target.rglob("events.jsonl")).read_bytes().splitlines(keepends=True)
-    log = next(target.rglob("events.jsonl"))
+chance = random.Random(5)
+for point in range(50):
+    folder = Path(sys.argv[3]) / str(point)
+    home, path = folder / "home with spaces # and % \u00e9", str(folder / "own" / "ledger.db")
+    shutil.copytree(sys.argv[4], home / ".copilot")
+    log = next(home.rglob("events.jsonl"))
+    lines = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(b"")
-    command = [sys.executable, "-c", WRITER, str(Path(__file__).parents[1] / "server")]
-    process = subprocess.Popen([*command, str(path), str(home)], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    process.stdout.readline()
+    ready, tell = os.pipe()
+    keeper = os.fork()
+    if not keeper:
+        keeping = Keeper(path, here(str(home)), load_prices)
+        os.write(tell, b"1")
+        while True:
+            keeping.sweep()
+    os.read(ready, 1)
+    death = chance.randrange(len(lines))
     for number, line in enumerate(lines):
         with log.open("ab") as file:
             file.write(line)
-        if number == moment * len(lines) // 12:
-            process.kill()
-    process.wait()
-    process.stdout.close()
-    keeper = Keeper(str(path), here(str(home)), load_prices)
-    keeper.sweep()
-    reader = Reader(str(path))
+        if number == death:
+            until = time.perf_counter() + chance.random() * 0.01
+            while time.perf_counter() < until:
+                pass
+            os.kill(keeper, signal.SIGKILL)
+            os.waitpid(keeper, 0)
+    os.close(ready), os.close(tell)
+    keeping = Keeper(path, here(str(home)), load_prices)
+    assert keeping.problem is None, keeping.problem
+    keeping.sweep()
+    reader = Reader(path)
     found = Folding(reader, PRICES, zone=Zone("Asia/Tokyo")).fold(("model",)).wire()
-    assert found == from_logs(here(str(home)), "model")
+    assert found == from_logs(here(str(home)), "model"), point
     reader.close()
-    keeper.close()
+    keeping.close()
+    shutil.rmtree(folder)
+print("50 deaths")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is copied to be killed")
+def test_F5_kill_9_at_50_random_moments_loses_nothing(tmp_path: Path) -> None:
+    tests = Path(__file__).parent
+    logs = DATA / "copilot-cli" / "capi-tools" / "state"
+    folders = [tests.parent / "server", tests, tmp_path, logs]
+    found = subprocess.run(
+        [sys.executable, "-c", KILLED, *map(str, folders)], capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert found.stdout == "50 deaths\n", found.stderr
+
+
+def test_a_sweep_lists_no_folder_that_did_not_change(
+    ledger: Ledger, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But finds what grew, what is new, and what comes in the same instant."""
+    from session_usage.ledger import scan
+
+    listed = []
+    made = scan.Library.__init__
+
+    def noted(self: Library, places: Places, agent: str = "all") -> None:
+        listed.append(places)
+        made(self, places, agent)
+
+    monkeypatch.setattr(scan.Library, "__init__", noted)
+    folder = journal(logs).parent
+    ledger.sweep()
+    for _ in range(2):  # something may come in the same instant
+        os.utime(folder)
+        ledger.sweep()
+    assert len(listed) == 3
+    os.utime(folder, (1_700_000_000,) * 2)
+    for _ in range(3):
+        ledger.sweep()
+    assert len(listed) == 4
+    with journal(logs).open("ab") as file:
+        file.write(b"\n")
+    assert ledger.keeper.scanner.changed()
+    ledger.sweep()
+    assert len(listed) == 4
+    shutil.copytree(folder, folder.with_name("another"))
+    ledger.sweep()
+    assert len(listed) == 5
+    assert ledger.fold("model") == from_logs(ledger.places, "model")
 
 
 def test_a_ledger_without_the_right_to_write_raises(tmp_path: Path) -> None:

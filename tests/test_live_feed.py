@@ -325,6 +325,49 @@ def test_a_cli_without_quota_is_followed_all_the_same() -> None:
     assert problems[0] is None
 
 
+def test_a_session_that_is_none_of_the_shown_is_found_among_the_candidates() -> None:
+    async def scene() -> tuple[list[str], str | None]:
+        asked: list[str] = []
+        changed = asyncio.Event()
+
+        class Shared(FakeConnection):
+            async def foreground(self) -> str | None:
+                raise LiveError("unknown method")
+
+            async def follow(self, session_id: str) -> CopilotSession:
+                asked.append(session_id)
+                if session_id != SESSION:
+                    raise SessionNotFound("not open here")
+                return await super().follow(session_id)
+
+        names: list[str] = []
+
+        async def connect() -> Any:
+            return Shared()
+
+        async def candidates() -> list[str]:
+            return names
+
+        feed = LiveFeed(None, connect, changed=changed.set, candidates=candidates)
+        feed.start()
+        await asyncio.wait_for(changed.wait(), 30)
+        assert (feed.connected, feed.session_id) == (True, None)
+        assert feed.quotas
+        names += ["elsewhere", SESSION]
+        changed.clear()
+        feed.look()
+        await asyncio.wait_for(changed.wait(), 30)
+        feed.look()  # it is followed, and the other one was asked for a moment ago
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await feed.close()
+        return asked, feed.session_id
+
+    asked, name = asyncio.run(scene())
+    assert asked == ["elsewhere", SESSION]
+    assert name == SESSION
+
+
 def test_a_session_that_the_cli_does_not_have_is_a_problem() -> None:
     feed, seconds, problems, _ = played([_without(metric=SessionNotFound("not open here"))], 2)
     assert set(problems) == {"not open here"}

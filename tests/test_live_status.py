@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +171,32 @@ def test_events_that_nobody_wants_are_not_told(tmp_path: Path) -> None:
         client.note(STATUS, lambda p: p["status"]["month"]["totals"]["requests"] == count + 1)
         rest = [m["params"] for m in client.notes if m["method"] == EVENT]
         assert [each for each in rest if each["kind"] == "event"] == [], "told once"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="stops the child by its signal")
+def test_history_that_is_still_being_read_is_no_news(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    log = journal(home)
+    rows = log.read_bytes().splitlines()
+    record = json.loads(next(row for row in rows if b'"session.usage_record"' in row))
+    record["data"]["usage"]["accounting"]["usageId"] = record["id"] = "new"
+    with Client(home) as client:
+        client.call("initialize", {"processId": None, "rootUri": None, "capabilities": {}})
+        while not (children := client.children()):
+            client.call("copilotUsage/getSettings")
+        os.kill(children[0], signal.SIGSTOP)
+        number = client.ask("copilotUsage/subscribe")
+        assert client.answer(number)["result"]["status"]["session"] is None
+        os.kill(children[0], signal.SIGCONT)
+        client.note(STATUS, lambda p: p["status"]["session"] and p["status"]["health"] == "ok")
+        with log.open("ab") as file:
+            file.write(json.dumps(record).encode() + b"\n")
+        told = client.note(EVENT, lambda p: p["kind"] == "request")
+        assert (told["newRequests"], told["requests"]) == (1, 5)
+        told = client.note(EVENT, lambda p: p["kind"] == "event")
+        assert told["event"]["id"] == "new"
+        rest = [m["params"]["kind"] for m in client.notes if m["method"] == EVENT]
+        assert set(rest) <= {"ended"}
 
 
 def test_the_sdk_is_not_imported_unless_live_is_on(tmp_path: Path) -> None:

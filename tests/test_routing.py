@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from session_usage.routing import RoutingScan, routing_metrics, scan_routing_quality
+from session_usage.routing import (
+    RoutingScan,
+    routing_metrics,
+    scan_routing_quality,
+    session_routing,
+)
 from session_usage.session_log import Event
 from session_usage.windows import instant, parse
 
@@ -119,3 +124,63 @@ def test_prompts_are_grouped_by_size(tokens: int, size: str) -> None:
     event = override(axes_overridden=["model"], prompt_features={"estimated_tokens": tokens})
     (row,) = routing_metrics(RoutingScan(1, [event], []))["override_class_breakdown"]
     assert row["prompt_feature_bucket"] == f"tokens={size},tools=no,reasoning=none"
+
+
+def test_a_sessions_own_routing() -> None:
+    found = session_routing(str(DATA / "replay/full.jsonl"))
+    assert found is not None
+    assert (found["endpoint"], found["serverInstance"]) == ("desk", "desk-1")
+    assert found["sticky"] == {
+        "keyPresent": True,
+        "assignment": "reused",
+        "serverInstance": None,
+        "reason": "lease",
+        "bonus": 2.5,
+    }
+    assert found["utilization"] == {
+        "source": "slots",
+        "freshness": "fresh",
+        "activeRequests": 1,
+        "queuedRequests": 0,
+        "maxConcurrency": 4,
+        "cachePressure": 0.256,
+        "observedAt": "2026-05-01T00:00:00Z",
+    }
+    assert found["overrides"] == []
+
+
+def test_the_end_says_more_than_the_start_and_damage_ends_the_reading(tmp_path: Path) -> None:
+    def line(kind: str, **data: Any) -> str:
+        return json.dumps({"type": kind, "ts": "2026-05-01T00:00:00Z", "data": data}) + "\n"
+
+    path = tmp_path / "run.jsonl"
+    pin = {"axes_overridden": ["model", "harness"], "match_per_axis": {"model": True}}
+    path.write_text(
+        line("session.start", selected_endpoint="one", selected_route="r", failover_count=0)
+        + line("override", **pin, outcome={"status": "failed"}, prompt_features={"reasoning": "x"})
+        + line("rejected_override", **pin)
+        + line("session.end", selected_endpoint="two", failover_count=1, attempted_providers=["a"],
+               utilization={"source": "slots"})
+        + "{\n"
+    )  # fmt: skip
+    found = session_routing(str(path))
+    assert found is not None
+    assert (found["endpoint"], found["route"], found["provider"]) == ("two", "r", None)
+    assert (found["attemptedProviders"], found["failovers"]) == (["a"], 1)
+    assert found["sticky"] is None
+    assert found["utilization"]["source"] == "slots"
+    assert found["utilization"]["activeRequests"] is None
+    assert found["utilization"]["observedAt"] is None
+    first, second = found["overrides"]
+    assert (first["axes"], first["agreed"]) == (["model", "harness"], ["model"])
+    assert (first["rejected"], first["outcome"]) == (False, "failed")
+    assert (second["rejected"], second["outcome"]) == (True, "unknown")
+    assert first["promptFeatureBucket"] == "tokens=unknown,tools=no,reasoning=x"
+
+
+@pytest.mark.parametrize("text", [None, "", "{", '{"type": "session.start", "data": 5}'])
+def test_no_routing_where_a_log_says_nothing(text: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    if text is not None:
+        path.write_text(text)
+    assert session_routing(str(path)) is None

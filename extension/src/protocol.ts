@@ -183,6 +183,62 @@ export interface SessionReport {
   problems?: Problem[];
   turns?: TurnRow[];
   requests?: RequestRow[];
+  /** How it was routed, with detail `full`; null for agents other than `agent-log`, whose logs do not say. */
+  routing?: SessionRouting | null;
+}
+
+/** Where a session was sent and why, as its plain agent log says. Null: it does not say. */
+export interface SessionRouting {
+  provider: string | null;
+  endpoint: string | null;
+  serverInstance: string | null;
+  route: string | null;
+  /** Providers that were tried, in order. */
+  attemptedProviders: string[];
+  /** How often another one had to be tried. */
+  failovers: number;
+  sticky: StickyRoute | null;
+  utilization: ServerLoad | null;
+  /** Automatic choices that the user overruled. */
+  overrides: RouteOverride[];
+}
+
+/** Whether the router kept the session on one server. */
+export interface StickyRoute {
+  /** Was there a key to keep it by? */
+  keyPresent: boolean;
+  assignment: string | null;
+  serverInstance: string | null;
+  reason: string | null;
+  /** What staying counted for in the choice. */
+  bonus: number;
+}
+
+/** How busy the chosen server was when it was chosen. */
+export interface ServerLoad {
+  /** Who said so. */
+  source: string | null;
+  freshness: string | null;
+  activeRequests: number | null;
+  queuedRequests: number | null;
+  maxConcurrency: number | null;
+  cachePressure: number | null;
+  /** RFC 3339, as logged. */
+  observedAt: string | null;
+}
+
+/** One automatic choice that the user overruled. */
+export interface RouteOverride {
+  /** The pin could not be met. */
+  rejected: boolean;
+  /** What was overruled: `harness`, `provider`, `model`. */
+  axes: string[];
+  /** On which of them the pin is what would have been chosen anyway. */
+  agreed: string[];
+  /** Kind of prompt: `tokens=tiny,tools=no,reasoning=none`. */
+  promptFeatureBucket: string;
+  /** `success`, `stalled`, `failed`, `cancelled` or `unknown`. */
+  outcome: string;
 }
 
 /** A session in a list. */

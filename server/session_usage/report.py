@@ -447,6 +447,19 @@ def problem_wire(problem: Problem) -> dict[str, Any]:
     }
 
 
+def routing(session: Session, check: Callable[[], object] = lambda: None) -> dict[str, Any] | None:
+    """How a session of a plain agent log was routed, from that log; None for other agents."""
+    if session.agent != "agent-log":
+        return None
+    from session_usage.routing import session_routing
+
+    evidence: tuple[Any, ...] = (
+        *session.requests, *session.turns, *session.tools, *session.problems
+    )  # fmt: skip
+    path = next((each.path for each in evidence), None)
+    return None if path is None else session_routing(path, check)
+
+
 def times(session: Session) -> tuple[int | None, int | None]:
     """First and last moment of the session's requests and turns, epoch milliseconds."""
     moments = [usage.started_ms for usage in session.requests if usage.started_ms]

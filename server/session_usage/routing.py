@@ -18,10 +18,12 @@ from session_usage.jsonl import mapping, text
 from session_usage.session_log import (
     OVERRIDE,
     REJECTED_OVERRIDE,
+    SESSION_END,
     SESSION_START,
     Event,
     stream_events,
 )
+from session_usage.session_log.payloads import ZERO_TIME, StickyState, UtilizationState
 from session_usage.windows import Window
 
 OUTCOMES = ("success", "stalled", "failed", "cancelled", "unknown")
@@ -85,6 +87,77 @@ def routing_metrics(scan: RoutingScan) -> dict[str, Any]:
         "override_class_breakdown": _breakdown(overrides),
         "total_requests": total,
         "total_overrides": len(overrides),
+    }
+
+
+def session_routing(path: str, check: Callable[[], object] = lambda: None) -> dict[str, Any] | None:
+    """How one session was routed, as ``SessionRouting`` of the protocol; None where its log
+    cannot be read or tells nothing of it.
+
+    What its end says counts, and where that is silent its start. ``check`` as above.
+    """
+    ends: list[Any] = []
+    overrides: list[dict[str, Any]] = []
+    for item in stream_events(path):
+        check()
+        if isinstance(item, Problem):
+            break  # what came before is good
+        if item.type in (SESSION_START, SESSION_END):
+            payload = item.payload()
+            if payload is not None:
+                ends.insert(0, payload)
+        elif item.type in (OVERRIDE, REJECTED_OVERRIDE):
+            overrides.append(_override(item))
+    if not ends and not overrides:
+        return None
+
+    def last(name: str, empty: Any = None) -> Any:
+        found = (getattr(end, name) for end in ends)
+        return next((value for value in found if value != empty and value), empty)
+
+    nowhere, idle = StickyState(), UtilizationState()
+    sticky, load = last("sticky", nowhere), last("utilization", idle)
+    return {
+        "provider": last("selected_provider"),
+        "endpoint": last("selected_endpoint"),
+        "serverInstance": last("selected_server_instance"),
+        "route": last("selected_route"),
+        "attemptedProviders": list(last("attempted_providers", ())),
+        "failovers": last("failover_count", 0),
+        "sticky": None
+        if sticky == nowhere
+        else {
+            "keyPresent": sticky.key_present,
+            "assignment": sticky.assignment or None,
+            "serverInstance": sticky.server_instance or None,
+            "reason": sticky.reason or None,
+            "bonus": sticky.bonus,
+        },
+        "utilization": None
+        if load == idle
+        else {
+            "source": load.source or None,
+            "freshness": load.freshness or None,
+            "activeRequests": load.active_requests,
+            "queuedRequests": load.queued_requests,
+            "maxConcurrency": load.max_concurrency,
+            "cachePressure": load.cache_pressure,
+            "observedAt": None if load.observed_at == ZERO_TIME else load.observed_at,
+        },
+        "overrides": overrides,
+    }
+
+
+def _override(event: Event) -> dict[str, Any]:
+    data = mapping(event.data)
+    axes = _axes(data)
+    status = text(mapping(data.get("outcome")).get("status"))
+    return {
+        "rejected": event.type == REJECTED_OVERRIDE,
+        "axes": [axis for axis, _ in axes],
+        "agreed": [axis for axis, match in axes if match],
+        "promptFeatureBucket": _bucket(mapping(data.get("prompt_features"))),
+        "outcome": status if status in OUTCOMES else "unknown",
     }
 
 

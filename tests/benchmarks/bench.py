@@ -21,15 +21,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from measure import RSS_UNIT, Command, Failed, Series, alternate, run
+from peers import NATIVE, NATIVE_VERSION, SPANS, SPANS_VERSION, STORAGE, Peers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SERVER = os.path.normpath(f"{HERE}/../../server")
 SEED = "7"
 SESSION_BYTES = 500_000
 """Mean size of a session of the generated logs."""
-PEER = "copilot-session-usage"
-PEER_VERSION = "0.9.4"
-STORAGE = ".config/Code/User/workspaceStorage"
 ARGUMENTS = "1500000"
 """Bytes of file names that one ``cat`` gets."""
 SERVER_ONLY = ("pygls", "lsprotocol")
@@ -70,14 +68,19 @@ class Bench:
 
     def corpus(self, agent: str) -> tuple[str, dict[str, Any]]:
         """The home folder with ``size`` bytes of logs of one agent, and the truth about them."""
-        out = f"{self.folder}/{agent}{self.size // 1_000_000}"
+        home, truth = self.mixture(agent, self.size)
+        return home, truth[agent]
+
+    def mixture(self, agents: str, size: int) -> tuple[str, dict[str, Any]]:
+        """The same of several agents, ``claude,codex``, and the truths by agent."""
+        out = f"{self.folder}/{agents.replace(',', '-')}{size // 1_000_000}"
         if not os.path.exists(f"{out}/truth.json"):
-            sessions = str(max(20, self.size // SESSION_BYTES))
-            options = ["--sessions", sessions, "--bytes", str(self.size), "--seed", SEED]
-            command = [sys.executable, "-m", "corpus", out, *options, "--formats", agent]
+            sessions = str(max(20, size // SESSION_BYTES))
+            options = ["--sessions", sessions, "--bytes", str(size), "--seed", SEED]
+            command = [sys.executable, "-m", "corpus", out, *options, "--formats", agents]
             subprocess.run(command, cwd=HERE, check=True, stdout=sys.stderr)
         with open(f"{out}/truth.json") as file:
-            return f"{out}/home", json.load(file)["formats"][agent]
+            return f"{out}/home", json.load(file)["formats"]
 
     def environment(self, home: str) -> dict[str, str]:
         """The whole environment of a command, none of the caller's settings in it."""
@@ -106,28 +109,10 @@ class Bench:
         """What reading the files costs at least; ``logs`` is a glob pattern."""
         names = f"{self.folder}/files"
         with open(names, "w") as file:
-            file.write("\0".join(sorted(glob.glob(logs))))
+            file.write("\0".join(sorted(glob.glob(logs, recursive=True))))
         # Through xargs, because there may be more names than fit on one command line
         argv = ["xargs", "-0", "-s", ARGUMENTS, "-a", names, "cat"]
         return Command(argv, self.environment(self.home))
-
-    def peer(self, home: str) -> Command:
-        """The total of all VS Code sessions by the peer, from its own virtual environment.
-
-        Of its commands that analyse everything, ``span`` is the fastest. It keeps its cache
-        of titles and its prices in its own home folder, not in that of the logs.
-        """
-        venv, own = f"{self.folder}/peer", f"{self.folder}/peer-home"
-        program = f"{venv}/bin/{PEER}"
-        if not os.path.exists(program):
-            subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-            install = [f"{venv}/bin/pip", "install", "-q", f"{PEER}=={PEER_VERSION}"]
-            subprocess.run(install, check=True, stdout=sys.stderr)
-        os.makedirs(own, exist_ok=True)
-        options = ["span", "--limit", "1000000", "--format", "json"]
-        argv = [program, "--workspace-storage", f"{home}/{STORAGE}", *options]
-        env = {"PATH": os.environ["PATH"], "HOME": own}
-        return Command(argv, env, f"{self.folder}/peer.json")
 
     def output(self, name: str) -> Any:
         """What a command printed as JSON."""
@@ -156,25 +141,25 @@ def vscode(bench: Bench) -> None:
     """All VS Code debug logs, in the page cache: time against ``cat``, memory, totals."""
     home, truth = bench.corpus("vscode")
     cat = f"VS Code {bench.size // 1_000_000} MB: cat FILES > /dev/null"
-    mine, theirs = "VS Code: session-usage report", f"VS Code: {PEER} {PEER_VERSION} span"
+    mine, theirs = "VS Code: session-usage report", f"VS Code: {SPANS} {SPANS_VERSION} span"
     commands = {
         cat: bench.cat(f"{home}/{STORAGE}/*/GitHub.copilot-chat/debug-logs/*/*.jsonl"),
         mine: bench.report("vscode", home),
     }
     if bench.peers:
-        commands[theirs] = bench.peer(home)
+        commands[theirs] = Peers(bench.folder).spans(home)
     results = bench.measure(commands, bench.rounds)
     if theirs in results:
         total = bench.output("peer.json")["total"]
-        bench.check(f"sessions that {PEER} saw", total["session_count"], truth["sessions"])
-        bench.check(f"calls that {PEER} saw", total["total_llm_calls"], truth["tot"]["calls"])
+        bench.check(f"sessions that {SPANS} saw", total["session_count"], truth["sessions"])
+        bench.check(f"calls that {SPANS} saw", total["total_llm_calls"], truth["tot"]["calls"])
     if mine not in results:
         return
     series = results[mine]
     bench.goal("VS Code: CPU time in units of cat", series.cpu_ratio(results[cat]), "x", 7)
     if theirs in results:
         ratio = results[theirs].cpu_ratio(series)
-        bench.goal(f"VS Code: CPU time of {PEER} in units of ours", ratio, "x", 20, least=True)
+        bench.goal(f"VS Code: CPU time of {SPANS} in units of ours", ratio, "x", 20, least=True)
     bench.goal("VS Code: peak RSS", series.rss, " MB", 60)
     _vscode_totals(bench, truth)
 
@@ -222,6 +207,70 @@ def cli(bench: Bench) -> None:
     bench.check("Copilot CLI: nano-AIU", ours["nanoAiu"], truth["st"]["nano_last_evidence"])
 
 
+def claude(bench: Bench) -> None:
+    """All of Claude Code's transcripts, in the page cache, by one process."""
+    _one_format(bench, "claude", "Claude Code", ".claude/projects/*/**/*.jsonl")
+
+
+def codex(bench: Bench) -> None:
+    """All of Codex's rollouts, in the page cache, by one process."""
+    _one_format(bench, "codex", "Codex", ".codex/sessions/*/*/*/*.jsonl")
+
+
+def _one_format(bench: Bench, agent: str, label: str, logs: str) -> None:
+    home, truth = bench.corpus(agent)
+    cat = f"{label} {bench.size // 1_000_000} MB: cat FILES > /dev/null"
+    mine = f"{label}: session-usage report"
+    commands = {cat: bench.cat(f"{home}/{logs}"), mine: bench.report(agent, home)}
+    results = bench.measure(commands, bench.rounds)
+    if mine not in results:
+        return
+    series = results[mine]
+    speed = truth["bytes"] / 1e6 / series.cpu
+    bench.goal(f"{label}: logs per second of CPU time", speed, " MB", 600, least=True)
+    # The same goal for slower machines: it was set where cat reads 7.5 GB/s
+    bench.goal(f"{label}: CPU time in units of cat", series.cpu_ratio(results[cat]), "x", 12.5)
+    bench.goal(f"{label}: peak RSS", series.rss, " MB", 120)
+    _totals(bench, label, bench.output(f"{agent}.json")["totals"], [truth])
+
+
+def _totals(bench: Bench, label: str, ours: dict[str, Any], truths: list[dict[str, Any]]) -> None:
+    sums = [truth["tot"] for truth in truths]
+    prompt = sum(tot["input"] + tot["cache_read"] + tot["cache_write"] for tot in sums)
+    bench.check(f"{label}: sessions", ours["sessions"], sum(each["sessions"] for each in truths))
+    bench.check(f"{label}: input tokens", ours["inputTokens"], prompt)
+    bench.check(f"{label}: output tokens", ours["outputTokens"], sum(t["output"] for t in sums))
+
+
+MIXTURE = "cli,claude,codex,opencode"
+
+
+def mixture(bench: Bench) -> None:
+    """All agents of the terminal together, at most two processes, beside a native program."""
+    size = 4 * bench.size
+    home, truth = bench.mixture(MIXTURE, size)
+    mine = f"four agents {size // 1_000_000} MB: session-usage report"
+    theirs = f"four agents: {NATIVE} {NATIVE_VERSION} daily --offline"
+    commands = {mine: bench.report("all", home)}
+    if bench.peers:
+        commands[theirs] = Peers(bench.folder).native(home)
+    results = bench.measure(commands, bench.rounds)
+    if mine not in results:
+        return
+    series = results[mine]
+    if theirs in results:
+        other = results[theirs]
+        bench.goal(
+            f"four agents: CPU time in units of {NATIVE}", series.cpu_ratio(other), "x", 0.55
+        )
+        ratio = series.wall_ratio(other)
+        bench.goal(f"four agents: wall time in units of {NATIVE}", ratio, "x", 0.55)
+        ratio = series.rss / other.rss
+        bench.goal(f"four agents: peak RSS in units of {NATIVE}", ratio, "x", 0.333)
+    bench.goal("four agents: peak RSS of the larger process", series.rss, " MB", 120)
+    _totals(bench, "four agents", bench.output("all.json")["totals"], list(truth.values()))
+
+
 def startup(bench: Bench) -> None:
     """The commands that read nothing: time, memory, and what they do not import."""
     commands = {
@@ -251,6 +300,9 @@ MEASUREMENTS: dict[str, Callable[[Bench], None]] = {
     "startup": startup,
     "vscode": vscode,
     "cli": cli,
+    "claude": claude,
+    "codex": codex,
+    "mixture": mixture,
 }
 
 
@@ -285,7 +337,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", type=size, default="500M", help="bytes of logs per agent")
     parser.add_argument("--keep", metavar="DIR", help="keep (and reuse) logs and peers there")
-    parser.add_argument("--peers", action="store_true", help=f"measure {PEER}, too")
+    parser.add_argument("--peers", action="store_true", help="measure other programs, too")
     parser.add_argument("--runs", type=int, default=5, help="runs that count (5)")
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="repeatable")
     options = parser.parse_args()

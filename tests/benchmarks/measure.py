@@ -83,6 +83,11 @@ class Series(NamedTuple):
         pairs = zip(self.runs, other.runs, strict=True)
         return statistics.median(mine.cpu / theirs.cpu for mine, theirs in pairs)
 
+    def wall_ratio(self, other: Series) -> float:
+        """The same of the time on the clock."""
+        pairs = zip(self.runs, other.runs, strict=True)
+        return statistics.median(mine.wall / theirs.wall for mine, theirs in pairs)
+
 
 def alternate(commands: dict[str, Command], rounds: int) -> dict[str, Series | Failed]:
     """Run all commands in turn: a round that does not count, then ``rounds`` that do.

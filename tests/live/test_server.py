@@ -73,6 +73,7 @@ class Scene:
     def start(self) -> Any:
         """The status once the session is followed."""
         self.client.start(settings={"live.connect": self.server.address})
+        self.client.result("listSessions")  # waits until the logs are read
         self.client.result("subscribe")
         return self.connected()
 

@@ -64,7 +64,8 @@ def _of_logs(options: argparse.Namespace, by: tuple[str, ...]) -> tuple[Any, lis
 def _of_ledger(
     options: argparse.Namespace, by: tuple[str, ...], index: Index
 ) -> tuple[Any, list[Any]]:
-    from session_usage.ledger.folds import Filter, Folding
+    from session_usage.ledger.filters import Filter
+    from session_usage.ledger.folds import Folding
     from session_usage.report import Zone
 
     since, until = chosen_window(options)

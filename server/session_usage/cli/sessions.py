@@ -57,10 +57,12 @@ def _session(options: argparse.Namespace) -> Any:
 
 
 def _print_session(options: argparse.Namespace, session: Any) -> int:
-    from session_usage.report import session_report
+    from session_usage.report import routing, session_report
 
     report = session_report(session, price_table(options), options.detail)
     if options.format == "json":
+        if options.detail == "full":
+            report["routing"] = routing(session)
         write_json(report)
     elif options.format == "csv":
         write_csv(

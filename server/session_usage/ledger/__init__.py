@@ -1,7 +1,7 @@
 """The ledger: an incremental index of all logs, and a memory that outlives them.
 
 - ``store``: the SQLite file, its tables and its lock.
-- ``codec``: events as blobs.
+- ``codec``: events as blobs; ``cards``: rows of lists; ``upgrade``: ledgers of older versions.
 - ``scan``: what is new in the logs becomes facts. Only new bytes of a log that grew are read;
   one that was truncated, replaced or rewritten is read again, and calls that are no longer in
   it are kept: they were made. Facts of deleted logs stay.

@@ -38,6 +38,11 @@ class Change(NamedTuple):
     model: str | None
     """Its most expensive model."""
 
+    @property
+    def ref(self) -> Ref:
+        """The session itself."""
+        return Ref(self.id, self.agent, self.name)
+
 
 def marks(values: Sequence[Any]) -> str:
     """Question marks for a list of values."""
@@ -176,23 +181,20 @@ class Reader:
             )
         ]
 
-    def paths(self, ref: Ref, kind: str) -> list[str]:
-        """The files of one kind that a session has."""
-        return [
-            store.restored(path)
-            for (path,) in self.connection.execute(
-                "SELECT path FROM sources WHERE owner = ? AND kind = ? AND gone = 0"
-                " ORDER BY position, path",
-                (ref.id, kind),
-            )
-        ]
+    def written(self, number: int) -> int:
+        """When any file of a session, by its row, was written last, in ns; 0: not known."""
+        query = "SELECT MAX(mtime_ns) FROM sources WHERE owner = ?"
+        return int(self.connection.execute(query, (number,)).fetchone()[0] or 0)
 
-    def offsets(self, kind: str) -> dict[str, int]:
-        """Up to where the files of one kind are read, by path."""
+    def offsets(self, kind: str, ref: Ref | None = None) -> dict[str, int]:
+        """The files of one kind, of one session or all, and up to where each is read."""
+        owner = "" if ref is None else " AND owner = ?"
         return {
             store.restored(path): offset
             for path, offset in self.connection.execute(
-                "SELECT path, offset FROM sources WHERE kind = ? AND gone = 0", (kind,)
+                f"SELECT path, offset FROM sources WHERE kind = ? AND gone = 0{owner}"
+                " ORDER BY position, path",
+                (kind,) if ref is None else (kind, ref.id),
             )
         }
 

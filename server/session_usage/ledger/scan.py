@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from stat import S_ISDIR
 from typing import NamedTuple
 
 from session_usage.events import START, Counter, Cursor, Event, Problem, Request, Source
 from session_usage.ledger import codec, store
 from session_usage.ledger.care import since
+from session_usage.ledger.folders import Folders
 from session_usage.ledger.identity import (
     continues,
     fingerprint,
@@ -32,10 +33,6 @@ from session_usage.sessions import Library
 _FAILED = frozenset({"missing", "unreadable", "locked"})
 """Problems that may be over at the next try: what was known stays as it was."""
 _SIGN_NS = 2_000_000_000
-_SETTLED_NS = 2_000_000_000
-"""A folder that changed less than this time ago may change again without showing it."""
-_LIST_SECONDS = 600.0
-"""Folders are listed so often even if their times say that nothing changed."""
 _REST = 5.0
 """A source that must be read whole rests for this many times the time its reading took."""
 
@@ -79,56 +76,6 @@ class Reading(NamedTuple):
     cursor: Cursor
     stat: os.stat_result | None
     failed: bool
-
-
-class Folders:
-    """Folders in which new logs would appear, and whether anything did since they were listed."""
-
-    def __init__(self) -> None:
-        self._times: dict[str, int] | None = None
-        self._until = 0.0
-
-    def note(self, looked: Iterable[str], logs: Iterable[str], begun_ns: int) -> None:
-        """These folders were listed from ``begun_ns`` on; ``logs`` has one of each kind found.
-        Nothing is noted when a log is a folder of many files: one of them may grow unseen."""
-        self._times = None
-        if any(map(os.path.isdir, logs)):
-            return
-        self._until = time.monotonic() + _LIST_SECONDS
-        soon = begun_ns - _SETTLED_NS
-        times = {_there(folder): 0 for folder in looked}
-        for folder in times:
-            times[folder] = _time(folder)
-            if times[folder] > soon:  # something may come within the same tick of its clock
-                times[folder] = -1
-        self._times = times
-
-    def forget(self) -> None:
-        """The next sweep lists them again."""
-        self._times = None
-
-    def unchanged(self) -> bool:
-        """Is all as it was? False before the first listing, and once in a while."""
-        if self._times is None or time.monotonic() > self._until:
-            return False
-        return all(_time(folder) == before for folder, before in self._times.items())
-
-
-def _there(path: str) -> str:
-    """``path``, or what there is above it where its first folder would appear."""
-    while not os.path.lexists(path):
-        above = os.path.dirname(path)
-        if above == path:
-            break
-        path = above
-    return path
-
-
-def _time(folder: str) -> int:
-    try:
-        return os.stat(folder).st_mtime_ns
-    except OSError:
-        return 0
 
 
 class Scanner:
@@ -263,6 +210,10 @@ class Scanner:
         """Are all of these known logs? If not, something new is there."""
         known = {key[0] for key in self._known}
         return known.issuperset(paths)
+
+    def stirred(self) -> bool:
+        """Is something new in a folder where logs appear? Much cheaper than a sweep."""
+        return self._folders.changed()
 
     def refresh(self) -> None:
         """Sources were marked to be read again by our own hand."""
@@ -499,14 +450,3 @@ class Scanner:
             self.connection.execute("INSERT OR IGNORE INTO copies VALUES(?, ?)", (session, number))
             touched.add(session)
         return touched
-
-
-def sweep(
-    scanner: Scanner, stop: Callable[[], bool] = lambda: False
-) -> Iterator[tuple[int, int, set[int]]]:
-    """Reads everything that changed; yields (done, of, sessions touched) group by group."""
-    groups = scanner.changed()
-    for done, group in enumerate(groups, 1):
-        if stop():
-            return
-        yield done, len(groups), scanner.ingest(group, stop)

@@ -149,7 +149,9 @@ def _prepared(path: str) -> sqlite3.Connection:
                 if found == 0:
                     _create(connection)
                 elif found != VERSION:
-                    raise Damaged(f"it has version {found}, this program knows {VERSION}")
+                    from session_usage.ledger.upgrade import upgrade
+
+                    upgrade(connection, found, lambda: _create(connection))
         _translate(connection)
     except BaseException:
         connection.close()

@@ -32,6 +32,15 @@ FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
 
 
+async def _shown(connection: Cli) -> str | None:
+    try:
+        return await connection.foreground()
+    except NotConnected:
+        raise
+    except LiveError:  # a CLI that shows nothing need not know the question
+        return None
+
+
 async def _nobody() -> Iterable[str]:
     return ()
 
@@ -199,7 +208,7 @@ class LiveFeed:
         if self._fixed:
             names: Iterable[str] = (self.session_id or "",)
         else:
-            shown = await connection.foreground()
+            shown = await _shown(connection)
             names = (shown,) if shown else await self._candidates() if looking else ()
         now = self._clock()
         for name in names:
@@ -214,7 +223,6 @@ class LiveFeed:
                     raise
                 self._refused[name] = now
             else:
-                self._refused.clear()
                 return True
         return False
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from session_usage.errors import SessionUsageError
 from session_usage.ledger import codec
-from session_usage.ledger.query import Ref
 from session_usage.protocol import SESSION_EVENT, STATUS_CHANGED, SubscribeParams
 from session_usage.rpc.desk import Call, Prepared
 from session_usage.rpc.link import AGENT, Link, Snapshot
@@ -48,8 +47,8 @@ class News(NamedTuple):
     """What a look at the ledger has found."""
 
     events: list[dict[str, Any]]
-    journals: dict[str, tuple[str, bool]]
-    """Session to (journal, is the session new)."""
+    journals: dict[str, tuple[str, int]]
+    """Session to (journal, where its news begin if it was not there when somebody asked)."""
     settled: list[str]
     """Calls told of early that the ledger has by now."""
 
@@ -64,6 +63,8 @@ class Board:
         self._cache: dict[Any, tuple[Any, bytes]] = {}
         self._seen: dict[int, Seen] | None = None
         self._told = 0
+        self._settled = True
+        self._begun_ns = 0
         self._task: asyncio.Task[None] | None = None
         self._again = False
         self._last = 0.0
@@ -167,13 +168,14 @@ class Board:
             return
         live = self.link.snapshot()
         self.tails.live = live.session if live and live.status["state"] == "connected" else None
-        indexing = self._server.indexer.indexing
-        news = await self._server.desk.ask(call, lambda reader: self._news(reader, live))
+        settled, self._settled = self._settled, self._server.desk.ready.is_set()
+        begun_ns = 0 if settled else self._begun_ns
+        news = await self._server.desk.ask(call, lambda reader: self._news(reader, live, begun_ns))
         for event in news.events:
             if self._wanted(event):
                 self._server.notify(SESSION_EVENT, event)
-        for session, (path, new) in news.journals.items():
-            self.tails.look(session, path, known=new and indexing)
+        for session, (path, offset) in news.journals.items():
+            self.tails.look(session, path, offset)
         self.link.settle(news.settled)
         self._flush()
 
@@ -224,6 +226,7 @@ class Board:
         """Notes how things are, so that only what happens from now on is an event."""
         seen: dict[int, Seen] = {}
         first = self._seen is None
+        settled, begun_ns = self._server.desk.ready.is_set(), time.time_ns()
 
         def work(reader: Reader) -> tuple[int, dict[str, int]]:
             if first:
@@ -237,9 +240,11 @@ class Board:
                 self.tails.begin(offsets)
             if first:
                 self._told, self._seen = told, seen
+                self._settled, self._begun_ns = settled, begun_ns
 
-    def _news(self, reader: Reader, live: Snapshot | None) -> News:
-        """What happened in sessions since the last time."""
+    def _news(self, reader: Reader, live: Snapshot | None, begun_ns: int) -> News:
+        """What happened in sessions since the last time. A session whose files are older than
+        ``begun_ns`` is history that was only read now."""
         from session_usage.rpc import status
 
         news = News([], {}, [])
@@ -251,7 +256,8 @@ class Board:
                     fresh[session.id or ""] = requests
             for row in reader.changes(self._told):
                 self._told = max(self._told, row.changed)
-                self._changed_row(reader, row, fresh.get(row.name, []), news)
+                old = bool(begun_ns) and reader.written(row.id) < begun_ns
+                self._changed_row(reader, row, fresh.get(row.name, []), old, news)
             if live is not None:
                 for name in {*fresh, *([live.session] if live.session else [])}:
                     self._early_news(reader, name, fresh.get(name, []), news)
@@ -259,7 +265,9 @@ class Board:
             reader.connection.execute("COMMIT")
         return news
 
-    def _changed_row(self, reader: Reader, row: Change, fresh: list[Request], news: News) -> None:
+    def _changed_row(
+        self, reader: Reader, row: Change, fresh: list[Request], old: bool, news: News
+    ) -> None:
         seen = self._seen if self._seen is not None else {}
         before, new = seen.get(row.id) or Seen(), row.id not in seen
         seen[row.id] = Seen(row.requests, row.nano, row.ended)
@@ -275,12 +283,14 @@ class Board:
         count, nano = row.requests - before.requests, (row.nano or 0) - (before.nano or 0)
         if row.agent == AGENT:
             self._rows[row.name] = fields
-            for path in reader.paths(Ref(row.id, row.agent, row.name), "journal"):
-                news.journals[row.name] = path, new
+            for path, offset in reader.offsets("journal", row.ref).items():
+                news.journals[row.name] = path, offset if old else 0
             early = self._early.get(row.name, {})
             for key in early.keys() - {request.key for request in fresh}:
                 count, nano = count - 1, nano - (early.pop(key) or 0)
                 news.settled.append(key)
+        if old:
+            return
         fields = {
             **fields,
             "newRequests": max(0, count),

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from session_usage import protocol as p
 from session_usage.errors import SessionNotFound, UnknownAgent, UsageError
 from session_usage.ledger import codec
-from session_usage.ledger.folds import Filter, Folding
+from session_usage.ledger.filters import Filter
+from session_usage.ledger.folds import Folding
 from session_usage.ledger.query import Reader, Ref
 from session_usage.providers import ALIASES, agents
-from session_usage.report import Fold, iso, session_report
+from session_usage.report import Fold, iso, routing, session_report
 from session_usage.rpc.desk import Call, Desk, Prepared, local_path
 from session_usage.rpc.params import camel
 from session_usage.rpc.registry import FIRST_ANSWER, answers
@@ -128,7 +129,7 @@ async def analyze_session(server: Server, params: p.AnalyzeSessionParams, call: 
     return await desk.ask(
         call,
         lambda reader: _report(
-            desk, reader, desk.find(reader, params.session, params.agent), params
+            desk, reader, desk.find(reader, params.session, params.agent), params, call
         ),
     )
 
@@ -147,13 +148,18 @@ async def analyze_latest(server: Server, params: p.AnalyzeLatestParams, call: Ca
             raise SessionNotFound(
                 f"no session in {', '.join(folders)}" if folders else "no session"
             )
-        return _report(desk, reader, ref, params)
+        return _report(desk, reader, ref, params, call)
 
     return await desk.ask(call, work)
 
 
-def _report(desk: Desk, reader: Reader, ref: Ref, params: Any) -> dict[str, Any]:
-    return session_report(reader.load(ref), desk.prices(), params.detail or "compact")
+def _report(desk: Desk, reader: Reader, ref: Ref, params: Any, call: Call) -> dict[str, Any]:
+    detail = params.detail or "compact"
+    session = reader.load(ref)
+    report = session_report(session, desk.prices(), detail)
+    if detail == "full":
+        report["routing"] = routing(session, call.check)
+    return report
 
 
 @answers("batchAnalyze")

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from session_usage.events import Request
 from session_usage.rpc.desk import Call, Desk
 
 if TYPE_CHECKING:
+    from session_usage.events import Request
     from session_usage.kinds import SessionEvent
     from session_usage.ledger.query import Reader
     from session_usage.live.cli import Cli
@@ -123,6 +122,8 @@ class Link:
         target = self._target or ""
         if target != "spawn":
             return await connect(target, token=os.environ.get("COPILOT_CONNECTION_TOKEN"))
+        import shutil
+
         program = shutil.which("copilot")
         if program is None:
             raise NotConnected("there is no program 'copilot' on PATH to start")

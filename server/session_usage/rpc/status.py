@@ -10,7 +10,8 @@ from session_usage import pricing
 from session_usage.errors import SessionNotFound, SessionUsageError
 from session_usage.events import Request
 from session_usage.ledger import codec
-from session_usage.ledger.folds import Filter, Folding
+from session_usage.ledger.filters import Filter
+from session_usage.ledger.folds import Folding
 from session_usage.ledger.query import Reader, Ref
 from session_usage.money import NANO_PER_CREDIT, NANO_PER_USD
 from session_usage.providers import agents
@@ -172,7 +173,7 @@ def _session(
 def _cache(
     desk: Desk, reader: Reader, ref: Ref, session: Session, now_ms: int, live: Snapshot | None
 ) -> dict[str, Any] | None:
-    journals = reader.paths(ref, "journal")
+    journals = reader.offsets("journal", ref)
     if not journals:
         return None
     from session_usage.live import clock

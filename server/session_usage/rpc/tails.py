@@ -6,7 +6,6 @@ they asked. What comes from both sides has one id and is told once.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,19 +47,20 @@ class Tails:
         if self._offsets is None:
             self._offsets = offsets
 
-    def look(self, session: str, path: str, known: bool) -> None:
-        """This session did something. ``known``: it is not new, it was only not read yet."""
+    def look(self, session: str, path: str, offset: int) -> None:
+        """This session did something. ``offset``: where its news begin if it was not known when
+        somebody asked."""
         if self._offsets is None:
             return
         tail = self._tails.pop(session, None)
         if tail is not None and tail.path != path:
             self._end(tail)
             tail = None
-        self._tails[session] = tail or self._follow(session, path, known)
+        self._tails[session] = tail or self._follow(session, path, offset)
         if len(self._tails) > _MOST:
             self._end(self._tails.pop(next(iter(self._tails))))
 
-    def _follow(self, session: str, path: str, known: bool) -> _Tail:
+    def _follow(self, session: str, path: str, offset: int) -> _Tail:
         from session_usage.live.journal import LogSession
         from session_usage.live.typed import Typed, told
 
@@ -73,10 +73,7 @@ class Tails:
 
         assert self._offsets is not None
         log = LogSession(path)
-        start = self._offsets.get(path)
-        if start is None and known:
-            start = _size(path)
-        close = log.on(heard, start or 0)
+        close = log.on(heard, self._offsets.get(path, offset))
         return _Tail(path, close, lambda: log.offset)
 
     def _end(self, tail: _Tail) -> None:
@@ -101,10 +98,3 @@ class Tails:
             tail.close()
         self._tails.clear()
         self._offsets = None
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0

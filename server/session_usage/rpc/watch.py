@@ -40,6 +40,9 @@ _SLOWEST = 0.5
 _SWEEP_SHARE = 500
 """A sweep may take this part of the time between two sweeps."""
 _SWEEP_LEAST, _SWEEP_MOST = 2.0, 120.0
+_STIR_SHARE = 50
+"""The same where something is new in a folder: it may be one in which much comes and goes."""
+_FOLDERS_LEAST = 1.0
 _TELL_SECONDS = 0.1
 _TICK_NS = 1_000_000_000
 
@@ -55,7 +58,8 @@ class Watcher:
         self.told_at = 0.0
         self.writing = False
         self.stopped = False
-        self.next_sweep = self.next_others = 0.0
+        self.next_sweep = self.next_others = self.next_folders = 0.0
+        self.swept = self.dear = 0.0
         self.last_change = time.monotonic()
         self.seen: dict[str, tuple[int, int]] = {}
         self.version = -1
@@ -95,6 +99,8 @@ class Watcher:
         self.notice()
         self.tell(idle=True)
         self.report_trouble()
+        self.swept = time.monotonic()
+        self.dear = max(self.keeper.cost, self.dear * 0.9)
         rest = min(max(_SWEEP_LEAST, self.keeper.cost * _SWEEP_SHARE), _SWEEP_MOST)
         self.next_sweep = time.monotonic() + rest
         self.choose(begun_ns)
@@ -132,11 +138,18 @@ class Watcher:
             )
         ]
         folders: dict[str, None] = {}
+        birthplace: dict[str, None] = {}
         for path in paths:
-            for _ in range(3):
-                path = os.path.dirname(path)
-                folders[path] = None
-        wanted = [*paths, *databases, *list(folders)[:_FOLDERS], *birthplaces(self.places)]
+            folders.update(dict.fromkeys(above(path)))
+        for (path,) in connection.execute(
+            # of each agent, where the last log appeared
+            "SELECT path FROM sources WHERE id IN (SELECT id FROM (SELECT id, MAX(mtime_ns)"
+            " FROM files WHERE gone = 0 AND owner IS NOT NULL GROUP BY origin))"
+        ).fetchall():
+            birthplace.update(dict.fromkeys(above(store.restored(path))))
+        wanted = [
+            *paths, *databases, *list(folders)[:_FOLDERS], *birthplace, *birthplaces(self.places),
+        ]  # fmt: skip
         self.listen()
         before = self.seen
         self.seen = {path: before.get(path) or look_at(path) for path in wanted}
@@ -179,12 +192,25 @@ class Watcher:
             if now != before:
                 self.seen[path] = now
                 changed.add(path.removesuffix("-wal"))
+        self.watch_folders()
         if not changed and not self.changed_by_others():
             return
         if not self.keeper.scanner.knows(changed):
             self.next_sweep = min(self.next_sweep, time.monotonic())
         self.keeper.look(changed, self.interrupted)
         self.last_change = time.monotonic()
+
+    def watch_folders(self) -> None:
+        """Sweeps soon when something is new in any folder of logs."""
+        now = time.monotonic()
+        if now < self.next_folders:
+            return
+        begun = time.process_time()
+        if self.keeper.scanner.stirred():
+            earliest = self.swept + self.dear * _STIR_SHARE
+            self.next_sweep = min(self.next_sweep, max(now, earliest))
+        cost = time.process_time() - begun
+        self.next_folders = now + max(_FOLDERS_LEAST, cost * _SWEEP_SHARE)
 
     def changed_by_others(self) -> bool:
         """Did another process write to the ledger (a session was forgotten, a setting set)?"""
@@ -214,7 +240,9 @@ class Watcher:
     def pause(self) -> float:
         """Seconds until the next look."""
         quiet = time.monotonic() - self.last_change
-        if not self.writing or (self.events is not None and not self.events.broken):
+        if not self.writing:
+            return _PAUSES[-1][1]
+        if self.events is not None and not self.events.broken:
             return _SLOWEST if quiet > _PAUSES[0][0] else _PAUSES[1][1]
         return next((pause for until, pause in _PAUSES if quiet < until), _SLOWEST)
 
@@ -274,6 +302,15 @@ def _modified(entry: os.DirEntry[str]) -> float:
         return entry.stat().st_mtime
     except OSError:
         return 0.0
+
+
+def above(path: str) -> list[str]:
+    """The folders of a log in which the next one may appear: the nearest three."""
+    found = []
+    for _ in range(3):
+        path = os.path.dirname(path)
+        found.append(path)
+    return found
 
 
 def look_at(path: str) -> tuple[int, int]:
