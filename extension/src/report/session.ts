@@ -22,6 +22,7 @@ import { amt, basisLegend, glyph, kindLegend, manner } from "./figures";
 import { agentIcon, icon } from "./icons";
 import { errorPage, loadingPage, statePage } from "./pages";
 import { reconciliation } from "./reconciliation";
+import { routing } from "./routing";
 import { link, notices } from "./shell";
 import { go, isLive, load, markOf, refOf, send, view, world } from "./store";
 import { timeline } from "./timeline";
@@ -245,6 +246,7 @@ export function session(width: number): Child {
       timeline(ref.id, report, turns, tools, broken, { why: (figure) => explain(ref, figure) }),
     ),
     h("div", { class: "split even" }, breakdown(report), reconciliation(report)),
+    report.routing ? routing(report.routing) : null,
     basisLegend(),
   ];
 }
