@@ -80,11 +80,13 @@ const credits = (nano) =>
     maximumFractionDigits: 2,
   });
 
+/** Goes to a page by the bar at the top; resolves when it is drawn, if only as being read. */
 async function go(name) {
-  await report
+  const link = report
     .getByRole("navigation")
-    .getByRole("button", { name, exact: true })
-    .click();
+    .getByRole("button", { name, exact: true });
+  await link.click();
+  await link.and(report.locator('[aria-current="page"]')).waitFor();
 }
 
 /** Everything that the page shows is drawn: nothing is being read. */
