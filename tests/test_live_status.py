@@ -32,6 +32,7 @@ def test_the_cache_clock_of_the_current_session(tmp_path: Path) -> None:
     home = new_home(tmp_path)
     with Client(home) as client:
         client.start()
+        client.result("listSessions")  # waits until the logs are read
         status = valid("Status", client.result("getStatus"))
         # the last call read 15,500 and wrote 250 tokens; $0.30 and $3.75 a million
         cache = status["cache"]
@@ -62,6 +63,7 @@ def test_no_cache_clock_where_no_log_tells(case: str | None, tmp_path: Path) -> 
         shutil.copytree(DATA / "claude-code" / "multi-turn" / "home", home, dirs_exist_ok=True)
     with Client(home) as client:
         client.start()
+        client.result("listSessions")  # waits until the logs are read
         status = valid("Status", client.result("getStatus"))
         assert (status["session"] is None) == (case is None)
         assert status["cache"] is None
@@ -123,6 +125,7 @@ def test_events_are_told_by_type_without_text(tmp_path: Path) -> None:
     log.write_bytes(b"".join(rows[:3]))
     with Client(home) as client:
         client.start()
+        client.result("listSessions")  # waits until the logs are read
         client.result("subscribe")
         for row in rows[3:]:
             for part in (row[:30], row[30:]):
@@ -160,6 +163,7 @@ def test_events_that_nobody_wants_are_not_told(tmp_path: Path) -> None:
 
     with Client(home) as client:
         client.start()
+        client.result("listSessions")  # waits until the logs are read
         quiet = client.result("subscribe", {"events": False})["status"]["session"]
         write("first")
         count = quiet["totals"]["requests"] + 1
@@ -208,6 +212,7 @@ def test_the_sdk_is_not_imported_unless_live_is_on(tmp_path: Path) -> None:
     )
     with Client(home, path=(str(fake),)) as client:
         client.start(settings={"live.connect": "off"})
+        client.result("listSessions")
         client.result("subscribe")
         assert client.result("getStatus")["cache"] is not None
         assert not mark.exists()

@@ -276,6 +276,7 @@ def test_a_real_session_is_followed_by_its_log(
 
     with Client(world.home) as client:
         client.start()
+        client.result("listSessions")
         client.result("subscribe")
         world.run(scene)
         counted(client, server)
@@ -311,6 +312,7 @@ def test_a_real_session_is_followed_live(world: World, server: ModelServer, kill
         ) as client,
     ):
         client.start(settings={"live.connect": address})
+        client.result("listSessions")
         client.result("subscribe")
         asyncio.run(scene(address, process.kill, client))
         if killed:
