@@ -4,7 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { writeSession } from "./corpus.mjs";
-import { Host } from "./host.mjs";
+import { Host, repository } from "./host.mjs";
 
 test("without a Python it says so, and what to do", async () => {
   const host = await Host.start({
@@ -23,6 +23,28 @@ test("without a Python it says so, and what to do", async () => {
       .getByRole("heading", { name: "No Python to run the server" })
       .waitFor();
     await window.shot("report-no-python");
+  } finally {
+    await host.stop();
+  }
+});
+
+test("a plain agent log tells how its session was routed", async () => {
+  const logs = path.join(repository, "tests/data/agent-log/replay");
+  const host = await Host.start({
+    settings: { "copilotUsage.agentLogDirs": [logs] },
+  });
+  try {
+    const window = await host.open(host.folder("runs"));
+    await window.status(/today/);
+    await window.command("Copilot Usage: Analyze Session…");
+    await window.pick("full");
+    const report = await window.view("report");
+    await report.getByRole("heading", { name: "Routing" }).waitFor();
+    await report
+      .getByRole("row", { name: /Kept on one server.*reused/ })
+      .waitFor();
+    await report.evaluate(() => scrollTo(0, document.body.scrollHeight));
+    await window.shot("report-routing");
   } finally {
     await host.stop();
   }

@@ -36,7 +36,6 @@ export const ASKABLE = [
   "copilotUsage/listAgents",
   "copilotUsage/listSessions",
   "copilotUsage/readSession",
-  "copilotUsage/scanRoutingQuality",
 ] as const;
 
 /** Commands that pages may run. */
