@@ -346,7 +346,7 @@ def main() -> None:
     wishes = first["wishes"]
     lines: queue.Queue[dict[str, Any]] = queue.Queue()
     if os.name == "posix":
-        os.nice(10)  # the person's own work comes first
+        os.nice(5)  # the person's own work comes first
     threading.Thread(target=_read, args=(lines,), daemon=True).start()
     gc.freeze()  # what was imported stays; reading logs makes no cycles
     gc.set_threshold(100_000)
