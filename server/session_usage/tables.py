@@ -187,13 +187,9 @@ def bundle(path: str = COMPILED) -> Bundle:
             raw = file.read()
     except FileNotFoundError:
         return _bundle(compile_copilot())
-    try:
-        import orjson
-    except ImportError:
-        import json
+    import json  # a quicker parser takes longer to import than these 80 kB to parse
 
-        return _bundle(json.loads(raw))
-    return _bundle(orjson.loads(raw))
+    return _bundle(json.loads(raw))
 
 
 def _bundle(document: dict[str, Any]) -> Bundle:

@@ -10,6 +10,7 @@ or drops a field still reads what an earlier one wrote.
 
 from __future__ import annotations
 
+import functools
 import json
 import zlib
 from collections.abc import Iterable, Sequence
@@ -19,11 +20,16 @@ from typing import Any
 from session_usage.events import Counter, Event, Meta, Problem, Request, ToolCall, Turn
 from session_usage.usage import Tally
 
-orjson: Any
-try:
-    import orjson
-except ImportError:  # the bundled server runs without compiled packages
-    orjson = None
+
+@functools.cache
+def _orjson() -> Any:
+    """The quick parser, imported when something is parsed; None in the bundled server."""
+    try:
+        import orjson
+    except ImportError:
+        return None
+    return orjson
+
 
 CLASSES: dict[str, Any] = {
     "R": Request,
@@ -68,6 +74,7 @@ def dumps(value: Any) -> bytes:
 
 
 def _dumps(value: Any) -> tuple[bytes, int]:
+    orjson = _orjson()
     if orjson is not None:
         try:
             return bytes(orjson.dumps(value)), 0
@@ -78,9 +85,8 @@ def _dumps(value: Any) -> tuple[bytes, int]:
 
 def loads(data: bytes | str) -> Any:
     """The value of JSON that ``dumps`` wrote or a client sent; ValueError if it is none."""
-    if orjson is not None:
-        return orjson.loads(data)
-    return json.loads(data)
+    orjson = _orjson()
+    return json.loads(data) if orjson is None else orjson.loads(data)
 
 
 def names() -> dict[str, list[str]]:

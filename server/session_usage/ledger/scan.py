@@ -175,11 +175,11 @@ class Scanner:
             size, mtime_ns = stat.st_size, stat.st_mtime_ns
             if known.owner is not None and known[2:] == (size, mtime_ns, False):
                 continue
-            source = self._source(known.id)
-            if source is None or S_ISDIR(stat.st_mode):
+            row = self._source(known.id)
+            if row is None or S_ISDIR(stat.st_mode):
                 continue
-            source = with_log(source._replace(size=size, mtime_ns=mtime_ns))
-            each = Found(source, known.owner, self._position(known.id))
+            source = with_log(row[0]._replace(size=size, mtime_ns=mtime_ns))
+            each = Found(source, known.owner, row[1])
             if self._differs(each):
                 groups.setdefault(known.owner or key, []).append(each)
         return sorted(
@@ -191,20 +191,16 @@ class Scanner:
             reverse=True,
         )
 
-    def _source(self, row: int) -> Source | None:
+    def _source(self, row: int) -> tuple[Source, int] | None:
+        """(source, its place among those of its session) by its row."""
         found = self.connection.execute(
-            "SELECT agent, kind, path, session FROM sources WHERE id = ?", (row,)
+            "SELECT agent, kind, path, session, position FROM sources WHERE id = ?", (row,)
         ).fetchone()
         if found is None:
             return None
-        agent, kind, path, session = found
-        return Source(agent, kind, store.restored(path), store.restored(session) or None)
-
-    def _position(self, row: int) -> int:
-        found = self.connection.execute(
-            "SELECT position FROM files WHERE id = ?", (row,)
-        ).fetchone()
-        return int(found[0]) if found else 0
+        agent, kind, path, session, position = found
+        name = store.restored(session) or None
+        return Source(agent, kind, store.restored(path), name), position
 
     def knows(self, paths: Iterable[str]) -> bool:
         """Are all of these known logs? If not, something new is there."""

@@ -159,12 +159,12 @@ def _sessions(folder: str, extension: str, chats: str, seen: set[str]) -> Iterat
         if entry.name.endswith(".jsonl"):  # flat files of builds of March 2026
             yield _source("debug-log", entry.path, entry.name[:-6], entry)
             if named:
-                yield _source("folder", named, entry.name[:-6])
+                yield named._replace(session=entry.name[:-6])
             continue
         if entry.is_dir():
             yield from session_folder(entry.path)
             if named:
-                yield _source("folder", named, entry.name)
+                yield named._replace(session=entry.name)
     yield from _chats(os.path.join(folder, chats), named)
 
 
@@ -179,15 +179,16 @@ def session_folder(folder: str) -> Iterator[Source]:
         yield Source(AGENT, "models", os.path.join(folder, "models.json"), name)
 
 
-def _named_by(folder: str) -> str | None:
+def _named_by(folder: str) -> Source | None:
+    """What tells the workspace of all its sessions, looked at once for all of them."""
     for name in ("workspace.json", "meta.json"):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
-            return path
+            return _source("folder", path, None)
     return None
 
 
-def _chats(folder: str, named: str | None) -> Iterator[Source]:
+def _chats(folder: str, named: Source | None) -> Iterator[Source]:
     found = {entry.name: entry for entry in entries(folder)}
     for name, entry in found.items():
         session, dot, ending = name.rpartition(".")
@@ -197,4 +198,4 @@ def _chats(folder: str, named: str | None) -> Iterator[Source]:
             continue  # the older form of the same chat
         yield _source("chat-session", entry.path, session, entry)
         if named:
-            yield _source("folder", named, session)
+            yield named._replace(session=session)
