@@ -801,6 +801,36 @@ def test_case_34_spans(folder: Folder) -> None:
     assert mine[2].model == "gpt-5.4-2026"
 
 
+LOOSE = {
+    "the rest of a turn": (10, 1.2, [10], [None]),
+    "another amount": (11, 1.2, [11], [11]),
+    "long before the turn": (10, -20, [10], [10]),
+    "long after the turn": (10, 60, [10], [10]),
+}
+
+
+@pytest.mark.parametrize("name", LOOSE)
+def test_R5_a_call_of_no_session_that_is_the_rest_of_a_turn_counts_once(
+    name: str, folder: Folder
+) -> None:
+    nano, second, whole, alone = LOOSE[name]
+    folder.chat(opened(turn(1, 10 / CREDIT)))
+    spans(folder, span("c", second, None), span("d", 1, None), facts={
+        "c": {NANO: str(nano)}, "d": {NANO: "7"},
+    })  # fmt: skip
+    found = {session.id: session for session in folder.sessions()}
+    claimed = alone == [None]
+    assert amounts(found[ID]) == (whole if claimed else [])
+    assert len(found[ID].unattributed) == (not claimed)
+    assert sorted(amounts(found[None])) == ([7] if claimed else sorted([7, *alone]))
+    assert cases.billed(found.values()) == 7 + (10 if claimed else 10 + nano)
+    library = Library(folder.places)
+    one = library.load(library.refs["copilot-vscode", ID])
+    assert (amounts(one), len(one.unattributed)) == (amounts(found[ID]), not claimed)
+    if claimed:
+        assert {(r.session, r.input_tokens) for r in one.requests} == {(ID, 1000)}
+
+
 def test_case_34_a_span_and_a_line_of_one_call_join_by_span_id(folder: Folder) -> None:
     folder.log(began(), call(1, 10, "a1", responseId="same"), call(2, 20, "a2", responseId="same"))
     write = {"gen_ai.usage.cache_creation.input_tokens": "300"}

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from test_copilot_vscode import ID, NANO, OTHER, Folder, opened, span, spans, turn
 
 from session_usage import pricing
 from session_usage.events import Meta, Request
@@ -566,6 +567,39 @@ def test_a_sweep_lists_no_folder_that_did_not_change(
     ledger.sweep()
     assert len(listed) == 5
     assert ledger.fold("model") == from_logs(ledger.places, "model")
+
+
+@pytest.mark.parametrize("first", ["the chat", "the spans", "both"])
+def test_a_call_of_no_session_that_a_turn_claims_counts_once(first: str, tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "logs")
+    ledger = Ledger(tmp_path, folder.places)
+
+    def chat() -> None:
+        folder.chat(opened(turn(1, 10 / 1e9)))
+        folder.chat(opened(turn(5_000, 10 / 1e9)), session=OTHER)
+
+    def calls() -> None:
+        spans(
+            folder, span("c", 1.2, None), span("d", 1, None),
+            facts={"c": {NANO: "10"}, "d": {NANO: "7"}},
+        )  # fmt: skip
+
+    steps = [calls, chat] if first == "the spans" else [chat, calls]
+    for step in steps:
+        step()
+        if first != "both":
+            ledger.sweep()
+    ledger.sweep()
+    for by in BREAKDOWNS:
+        assert ledger.fold(*by) == from_logs(folder.places, *by), by
+    assert ledger.fold()["totals"]["nanoAiu"] == 10 + 10 + 7  # type: ignore[index]
+    reader = Reader(ledger.path)
+    found = reader.load(reader.find(ID))
+    assert [request.nano_aiu for request in found.requests] == [10]
+    assert not found.unattributed
+    reader.close()
+    assert ledger.sweep() == 0
+    ledger.keeper.close()
 
 
 def test_a_ledger_without_the_right_to_write_raises(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from session_usage.claims import claim, waits
 from session_usage.errors import BadPattern, SessionNotFound, UsageError
 from session_usage.events import Counter, Cursor, Event, Meta, Problem, Request, Source
 from session_usage.places import Places
@@ -98,7 +99,8 @@ class Library:
                 if isinstance(event, Cursor):
                     continue
                 if isinstance(event, Problem) and event.session is None:
-                    self.problems.append(event)
+                    if event not in self.problems:
+                        self.problems.append(event)
                 else:
                     result.setdefault((source.agent, event.session), []).append(event)
         return result
@@ -117,7 +119,10 @@ class Library:
                 told = list(self.events(other, full))
                 events += told
                 children |= started(told) - done
-        return reconcile(ref.agent, ref.id, events, full)
+        session = reconcile(ref.agent, ref.id, events, full)
+        if waits(session):
+            session, _ = claim(session, _calls(self.shared_events().get((ref.agent, None), [])))
+        return session
 
     def all(self, full: bool = False) -> Iterator[Session]:
         """Every session, each request of all of them once; the oldest files first.
@@ -136,6 +141,10 @@ class Library:
                     copies.setdefault((ref.agent, event.session), []).append(event)
             events += shared.pop(key, [])
             session = reconcile(ref.agent, ref.id, events, full)
+            loose = shared.get((ref.agent, None))
+            if loose and waits(session):
+                session, taken = claim(session, _calls(loose))
+                shared[ref.agent, None] = [event for event in loose if event not in taken]
             yield _once(session, seen) if self.providers[ref.agent].forks else session
         for key in dict.fromkeys([*shared, *copies]):
             yield from self._left(key, shared.pop(key, []), copies.get(key, []), seen)
@@ -170,6 +179,10 @@ class Library:
         if more or rest:
             empty = reconcile(agent, session, ())._replace(meta=with_copies.meta)
             yield _once(empty._replace(requests=more, unattributed=rest), seen)
+
+
+def _calls(events: Iterable[Event]) -> list[Request]:
+    return [event for event in events if isinstance(event, Request)]
 
 
 def _once(session: Session, seen: set[int]) -> Session:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from session_usage.claims import claim, waits
 from session_usage.events import Counter, Cursor, Event, Request
 from session_usage.ledger import codec, store
 from session_usage.reconcile import Session, reconcile, started
@@ -74,6 +75,16 @@ class Facts:
             )
         return found, rest
 
+    def claim(self, session: Session) -> tuple[Session, list[Request]]:
+        """``session`` with what it claims of its agent's calls of no session; see ``claims``."""
+        if session.id is None or not waits(session):
+            return session, []
+        row = self.connection.execute(
+            "SELECT id FROM sessions WHERE agent = ? AND name = ''", (session.agent,)
+        ).fetchone()
+        events = [] if row is None else self.events(row[0], session.agent)
+        return claim(session, [event for event in events if isinstance(event, Request)])
+
     def whole(self, session: int, agent: str, name: str, more: Iterable[Event] = ()) -> Session:
         """The session with the files of its subagents, where those are sessions of their own;
         see ``Library.load``."""
@@ -91,7 +102,7 @@ class Facts:
                 told = self.own_events(row[0], agent)
                 events += told
                 children |= started(told) - done
-        return reconcile(agent, name or None, [*events, *more])
+        return self.claim(reconcile(agent, name or None, [*events, *more]))[0]
 
 
 class Counted(NamedTuple):

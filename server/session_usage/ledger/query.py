@@ -206,6 +206,7 @@ class Reader:
             (number,),
         ).fetchone()
         found, rest = self.facts.load(number, agent, store.restored(name), bool(own))
+        found, _ = self.facts.claim(found)
         priced = [*amounts(found, prices), *amounts(rest, prices)]
         elsewhere = set(codec.loads(lost)) if lost else set()
         return Counted(number, found, without(priced, elsewhere))

@@ -14,10 +14,10 @@ import os
 import sqlite3
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from session_usage.events import BASES, Counter
+from session_usage.events import BASES, Counter, Request
 from session_usage.ledger import cards, codec, store
 from session_usage.ledger.facts import Facts, mark, without
 from session_usage.pricing import Prices, Quote
@@ -33,6 +33,8 @@ NO_TIME = -1
 _LIMIT = 1 << 53
 """Larger figures are garbage and would overflow a sum."""
 _BATCH_SECONDS = 0.1
+_NEAR = 4
+"""Quarters between a turn's rest and the call that may explain it."""
 _MOST = 500
 """So many values are asked for at once."""
 _RANK = {basis: rank for rank, basis in enumerate(BASES)}
@@ -93,6 +95,7 @@ class Sums:
         ).fetchall()
         updated_ns = max((mtime for _, mtime in kinds), default=0)
         session, rest = self._facts.load(number, agent, name, bool(kinds))
+        session, claimed = self._facts.claim(session)
         meta = session.meta
         where = (meta.project, meta.workspace, project_of(meta.workspace, meta.project))
         if any(place and is_below(place, self.excluded) for place in where):
@@ -100,7 +103,13 @@ class Sums:
             clear(connection, number, generation)
             return
         order = (int(not kinds), updated_ns, agent, name)
-        elsewhere = self._marks(number, order, session, rest) if _forks(agent) else set()
+        shared = claimed if session.id is not None else session.requests
+        if _forks(agent):
+            shared = (*session.requests, *rest.requests)
+        known = calls_of(connection, number) if session.id is None else set()
+        elsewhere = self._marks(number, order, shared)
+        if session.id is None:
+            self._wake(agent, [call for call in session.requests if mark(call) not in known])
         priced = [*amounts(session, self.prices), *amounts(rest, self.prices)]
         counted = without(priced, elsewhere)
         whole = session if not rest.requests else self._facts.whole(number, agent, name)
@@ -131,13 +140,12 @@ class Sums:
         self,
         number: int,
         order: tuple[Any, ...],
-        session: Session,
-        rest: Session,
+        shared: Sequence[Request],
     ) -> set[int]:
-        """Marks of calls that count for another session; those sessions are made dirty where
-        what they count must change."""
+        """Marks of those of ``shared`` (calls that other sessions may have, too) that count for
+        another session; those sessions are made dirty where what they count must change."""
         connection = self.connection
-        marks = {mark(request) for request in (*session.requests, *rest.requests)}
+        marks = {mark(request) for request in shared}
         known = calls_of(connection, number)
         connection.executemany(
             "INSERT OR IGNORE INTO marks VALUES(?, ?)", [(each, number) for each in marks - known]
@@ -173,6 +181,18 @@ class Sums:
                 if (each in losses[other]) == (other == winner):
                     connection.execute("INSERT OR IGNORE INTO dirty VALUES(?)", (other,))
         return elsewhere
+
+    def _wake(self, agent: str, fresh: Sequence[Request]) -> None:
+        """Sessions whose turns have a rest near ``fresh``, new calls of no session, may claim
+        one of them."""
+        quarters = [call.started_ms // QUARTER_MS for call in fresh if call.started_ms is not None]
+        if quarters:
+            self.connection.execute(
+                "INSERT OR IGNORE INTO dirty SELECT DISTINCT c.session FROM cells c"
+                " JOIN kinds k ON k.id = c.kind JOIN sessions s ON s.id = c.session"
+                " WHERE k.agent = ? AND k.remainder AND c.quarter BETWEEN ? AND ? AND s.name != ''",
+                (agent, min(quarters) - _NEAR, max(quarters) + _NEAR),
+            )
 
     def _order(self, number: int) -> tuple[tuple[Any, ...], set[int]]:
         late, updated_ns, agent, name, lost = self.connection.execute(

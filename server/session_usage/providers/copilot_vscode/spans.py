@@ -72,6 +72,10 @@ def _span(source: Source, rowid: int, row: dict[str, Any], facts: dict[str, str]
     child = stream if stream and stream != session and label else None
     read = whole(row["cached_tokens"])
     surface = surface_of(label)
+    if surface == "chat":
+        surface = surface_of(site)
+    if background and surface != "compaction":
+        surface = "background"
     return Request(
         f"span:{span}",
         AGENT,
@@ -93,7 +97,7 @@ def _span(source: Source, rowid: int, row: dict[str, Any], facts: dict[str, str]
         nano_aiu=nano(whole(facts.get("nano"))),
         duration_ms=ended - started if started is not None and ended is not None else None,
         ttft_ms=whole(row["ttft_ms"]),
-        surface="background" if background else surface if surface != "chat" else surface_of(site),
+        surface=surface,
         subagent=(child,) if child else (),
         subagent_id=child,
         link=span,
