@@ -83,7 +83,9 @@ def _can_fork() -> bool:
     threads = sys.modules.get("threading")
     if threads is not None and threads.active_count() > 1:
         return False
-    return len(os.sched_getaffinity(0)) > 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) > 1
+    return (os.cpu_count() or 1) > 1
 
 
 def _add(library: Library, fold: Fold, agent: str, full: bool, watch: Watch) -> list[Problem]:
