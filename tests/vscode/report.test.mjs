@@ -186,9 +186,8 @@ test("why: from the amount to the line of the log, and back where the focus was"
   await report.getByRole("dialog").waitFor();
   await window.page.keyboard.press("Escape");
   await report.getByRole("dialog").waitFor({ state: "detached" });
-  assert.equal(
-    await report.evaluate(() => document.activeElement.dataset.key),
-    "why",
+  await report.waitForFunction(
+    () => document.activeElement.dataset.key === "why",
   );
 });
 
@@ -279,9 +278,8 @@ test("sessions are searched, filtered and sorted, by keyboard too", async () => 
     .filter({ hasText: `4 of ${SESSIONS} sessions` })
     .waitFor();
   await window.page.keyboard.press("ArrowDown");
-  assert.match(
-    await report.evaluate(() => document.activeElement.dataset.key),
-    /^session /,
+  await report.waitForFunction(() =>
+    document.activeElement.dataset.key?.startsWith("session "),
   );
   await report.getByRole("searchbox").fill("nothing like that");
   await report.getByRole("heading", { name: "No session matches" }).waitFor();
@@ -299,6 +297,9 @@ test("sessions are searched, filtered and sorted, by keyboard too", async () => 
   );
   await report.getByRole("combobox", { name: "Model" }).selectOption("");
   await report.getByRole("button", { name: "Credits" }).click();
+  await report
+    .locator('th[aria-sort="descending"]', { hasText: "Credits" })
+    .waitFor();
   const amounts = await report
     .locator("tbody tr:not(.spacer) td:last-child .amt")
     .evaluateAll((cells) =>
