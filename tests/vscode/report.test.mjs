@@ -186,6 +186,8 @@ test("why: from the amount to the line of the log, and back where the focus was"
   await report.getByRole("dialog").waitFor();
   await window.page.keyboard.press("Escape");
   await report.getByRole("dialog").waitFor({ state: "detached" });
+  // the key goes to VS Code, too, which may take the focus with it
+  await report.evaluate(() => window.focus());
   await report.waitForFunction(
     () => document.activeElement.dataset.key === "why",
   );
