@@ -21,6 +21,14 @@ names=$(mktemp)
 echo "nameserver 127.0.0.1" >"$names"
 chmod 644 "$names"
 trap 'rm -f "$names"' EXIT
-# shellcheck disable=SC2016 # expanded inside
-NAMES=$names $isolate sh -c 'ip link set lo up && mount --bind "$NAMES" /etc/resolv.conf &&
-    exec node --test --test-concurrency=1 "$@"' sh "$@"
+inside() {
+    # shellcheck disable=SC2016 # expanded inside
+    NAMES=$names $isolate sh -c 'ip link set lo up && mount --bind "$NAMES" /etc/resolv.conf &&
+        exec node --test --test-concurrency=1 "$@"' sh "$@"
+}
+failed=0
+for file in "$@"; do
+    # on a busy machine an editor's window can lose a key: a file may fail once, not twice
+    inside "$file" || { echo "once more: $file" >&2; inside "$file"; } || failed=1
+done
+exit $failed

@@ -26,26 +26,32 @@ if ! complete; then
     exit 77
 fi
 
+if ! unshare -nm true 2>/dev/null && ! unshare -rnm true 2>/dev/null; then
+    echo "tests/vscode skipped: no network namespace of its own can be made here (unshare)" >&2
+    exit 77
+fi
+
 quiet="--no-audit --no-fund --silent"
-if [ "$(cat "$cache/versions" 2>/dev/null)" != "$code_server $node" ]; then
-    rm -rf "$cache"
-    mkdir -p "$cache/node" "$cache/code-server"
-    echo '{"private": true}' >"$cache/node/package.json"
-    echo '{"private": true}' >"$cache/code-server/package.json"
-    # shellcheck disable=SC2086
-    npm install --prefix "$cache/node" $quiet "node@$node"
+# without native builds: logs and the agent host are missing, terminals and file watching work
+install_editor() {
+    rm -rf "$cache" && mkdir -p "$cache/node" "$cache/code-server" &&
+        echo '{"private": true}' >"$cache/node/package.json" &&
+        echo '{"private": true}' >"$cache/code-server/package.json" &&
+        npm install --prefix "$cache/node" $quiet "node@$node" || return 1
     for bin in "$cache"/node/node_modules/node/node_modules/node-linux-*/bin; do
         PATH=$bin:$PATH
     done
-    # without native builds: logs and the agent host are missing, terminals and file watching work
-    # shellcheck disable=SC2086
-    npm install --prefix "$cache/code-server" $quiet --ignore-scripts "code-server@$code_server"
+    npm install --prefix "$cache/code-server" $quiet --ignore-scripts "code-server@$code_server" ||
+        return 1
     for folder in . extensions; do
-        # shellcheck disable=SC2086
         (cd "$cache/code-server/node_modules/code-server/lib/vscode/$folder" &&
-            npm install $quiet --omit=dev --ignore-scripts)
+            npm install $quiet --omit=dev --ignore-scripts) || return 1
     done
     echo "$code_server $node" >"$cache/versions"
+}
+# shellcheck disable=SC2086 # lists of words
+if { [ "$(cat "$cache/versions" 2>/dev/null)" != "$code_server $node" ] && ! install_editor; } ||
+    ! (cd "$here" && npm ci $quiet); then
+    echo "tests/vscode skipped: code-server, Node and Playwright cannot be fetched from npm" >&2
+    exit 77
 fi
-# shellcheck disable=SC2086
-(cd "$here" && npm ci $quiet)
