@@ -7,7 +7,7 @@ kept a second time; putting it back together takes a microsecond or two a row.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from session_usage.ledger import codec, store
@@ -43,34 +43,50 @@ def label(sources: list[str], models: list[str]) -> bytes:
     return codec.dumps([sources, models])
 
 
-class _Texts(dict[Any, bytes]):
-    """Texts of columns as JSON."""
-
-    def __missing__(self, value: str | bytes | None) -> bytes:
-        found = self[value] = codec.dumps(None if value is None else store.restored(value))
-        return found
-
-
 def finished(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> list[bytes]:
     """JSON of ``SessionRow``s from their ``COLUMNS``."""
+    columns = list(zip(*rows, strict=True))
+    if not columns:
+        return []
     labels = {}
     for number, data in connection.execute("SELECT id, text FROM labels"):
         sources, models = map(codec.dumps, codec.loads(data))
         labels[number] = b'"sources":%b,"models":%b' % (sources, models)
-    text = _Texts()
-    result = []
-    for agent, name, title, workspace, project, branch, label, row in rows:
-        parts = row.split(_END)
-        if len(parts) != _PARTS:  # written by another version; the next sweep makes it anew
-            parts = (parts + [b"null"] * _PARTS)[:_PARTS]
-        result.append(
-            _WHOLE
-            % (
-                text[agent], text[name], text[title], text[workspace], text[project],
-                text[branch], labels[label], *parts,
-            )
-        )  # fmt: skip
-    return result
+    agent, name, title, workspace, project, branch = map(_texts, columns[:6])
+    same = [labels[label] for label in columns[6]]
+    parts = map(_parts, columns[7])
+    return [
+        _WHOLE % (*row, *figures)
+        for row, figures in zip(
+            zip(agent, name, title, workspace, project, branch, same, strict=True), parts,
+            strict=True,
+        )
+    ]  # fmt: skip
+
+
+def _parts(row: bytes) -> list[bytes]:
+    parts = row.split(_END)
+    if len(parts) != _PARTS:  # written by another version; the next sweep makes it anew
+        parts = (parts + [b"null"] * _PARTS)[:_PARTS]
+    return parts
+
+
+def _texts(column: Sequence[str | bytes | None]) -> list[bytes]:
+    """The texts of a column as JSON, made in one go: inside a JSON text there is no ``","``."""
+    pure = set(map(type, column)) == {str}
+    plain = column if pure else [text for text in column if type(text) is str]
+    found = codec.dumps(plain)[1:-1].replace(b'","', b'"' + _END + b'"').split(_END)
+    if pure:
+        return found
+    rest = iter(found)
+    return [
+        b"null"
+        if text is None
+        else next(rest)
+        if type(text) is str
+        else codec.dumps(store.restored(text))
+        for text in column
+    ]
 
 
 def models(label: bytes) -> list[str]:
