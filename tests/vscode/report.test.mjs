@@ -136,20 +136,23 @@ test("the timeline opens by mouse and by keyboard down to requests", async () =>
   await window.shot("report-timeline");
 });
 
+/** Under `heading`, the tab has a row with this text. */
+async function brokenDown(heading, tab, text) {
+  await report.getByRole("tab", { name: tab, exact: true }).click();
+  await report
+    .locator("section", { has: report.getByRole("heading", { name: heading }) })
+    .getByText(text, { exact: true })
+    .first()
+    .waitFor();
+}
+
 test("breakdowns by model, agent and tool", async () => {
   for (const [tab, text] of [
     ["Model", "gpt-5.3-codex"],
     ["Agent", "explore"],
     ["Tool", "run_in_terminal"],
   ]) {
-    await report.getByRole("tab", { name: tab, exact: true }).click();
-    await report
-      .locator("section", {
-        has: report.getByRole("heading", { name: "Breakdown" }),
-      })
-      .getByText(text, { exact: true })
-      .first()
-      .waitFor();
+    await brokenDown("Breakdown", tab, text);
   }
 });
 
@@ -223,14 +226,7 @@ test("the overview adds up and is broken down by every dimension", async () => {
     ["Tool", "read_file"],
     ["Model", "claude-haiku-4.5"],
   ]) {
-    await report.getByRole("tab", { name: tab, exact: true }).click();
-    await report
-      .locator("section", {
-        has: report.getByRole("heading", { name: "Where it went" }),
-      })
-      .getByText(value, { exact: true })
-      .first()
-      .waitFor();
+    await brokenDown("Where it went", tab, value);
   }
   await report.getByRole("radio", { name: "dollars $" }).click();
   await report.locator(".head .big", { hasText: "$" }).waitFor();

@@ -2,7 +2,7 @@
 import type { AggregateRow } from "../protocol";
 import { amount, inUnit, round, when } from "../shared/format";
 import { t } from "../shared/l10n";
-import { h, on, s, type Child } from "./dom";
+import { h, hiddenTable, on, s } from "./dom";
 import { manner, swatch } from "./figures";
 import { FILLS, REST } from "./series";
 import type { Period } from "./store";
@@ -293,41 +293,16 @@ function tableOf(
   names: Names,
 ): HTMLElement {
   const places = used.flatMap((is, place) => (is ? [place] : []));
-  const cell = (value: number): Child =>
-    h("td", {}, amount({ nanoAiu: value, basis: "billed" }, manner()));
-  return h(
-    "div",
-    { class: "sr" },
-    h(
-      "table",
-      {},
-      h("caption", {}, caption),
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          h("th", { scope: "col" }, t("Time")),
-          places.map((place) => h("th", { scope: "col" }, names.nameOf(place))),
-          h("th", { scope: "col" }, t("Sum")),
-        ),
-      ),
-      h(
-        "tbody",
-        {},
-        list
-          .filter((one) => one.sum > 0)
-          .map((one) =>
-            h(
-              "tr",
-              {},
-              h("th", { scope: "row" }, one.long),
-              places.map((place) => cell(one.values[place] ?? 0)),
-              cell(one.sum),
-            ),
-          ),
-      ),
-    ),
+  const cell = (value: number): string => amount({ nanoAiu: value, basis: "billed" }, manner());
+  return hiddenTable(
+    caption,
+    [t("Time"), ...places.map((place) => names.nameOf(place)), t("Sum")],
+    list
+      .filter((one) => one.sum > 0)
+      .map((one) => [
+        one.long,
+        ...places.map((place) => cell(one.values[place] ?? 0)),
+        cell(one.sum),
+      ]),
   );
 }

@@ -3,7 +3,7 @@ import type { RequestRow } from "../protocol";
 import { amount, count, duration, percent, tokens } from "../shared/format";
 import { t } from "../shared/l10n";
 import { nice } from "./columns";
-import { h, s } from "./dom";
+import { h, hiddenTable, s } from "./dom";
 import { inputSegments, manner } from "./figures";
 
 /** Why a request read little of what the one before had sent. */
@@ -165,42 +165,16 @@ export function contextChart(
     "div",
     { class: "chart-box" },
     s("svg", { class: "chart", width, height, role: "group", "aria-label": caption }, lines, drawn),
-    h(
-      "div",
-      { class: "sr" },
-      h(
-        "table",
-        {},
-        h("caption", {}, caption),
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            [t("Turn"), t("Model"), t("Input"), t("Cache read"), t("Cache write")].map((text) =>
-              h("th", { scope: "col" }, text),
-            ),
-          ),
-        ),
-        h(
-          "tbody",
-          {},
-          main.map((one) =>
-            h(
-              "tr",
-              {},
-              [
-                String(turns.numberOf(one) ?? "—"),
-                one.model ?? "—",
-                tokens(one.inputTokens, locale),
-                tokens(one.cacheReadTokens, locale),
-                tokens(one.cacheWriteTokens, locale),
-              ].map((text) => h("td", {}, text)),
-            ),
-          ),
-        ),
-      ),
+    hiddenTable(
+      caption,
+      [t("Turn"), t("Model"), t("Input"), t("Cache read"), t("Cache write")],
+      main.map((one) => [
+        String(turns.numberOf(one) ?? "—"),
+        one.model ?? "—",
+        tokens(one.inputTokens, locale),
+        tokens(one.cacheReadTokens, locale),
+        tokens(one.cacheWriteTokens, locale),
+      ]),
     ),
   );
 }

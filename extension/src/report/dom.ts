@@ -104,3 +104,41 @@ export function keepingPlace(root: HTMLElement, redraw: () => void): void {
     .querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`)
     ?.focus({ preventScroll: true });
 }
+
+/** What a chart shows, as a table for screen readers; the first cell of a row names it. */
+export function hiddenTable(
+  caption: string,
+  heads: readonly string[],
+  rows: readonly (readonly string[])[],
+): HTMLElement {
+  return h(
+    "div",
+    { class: "sr" },
+    h(
+      "table",
+      {},
+      h("caption", {}, caption),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          heads.map((text) => h("th", { scope: "col" }, text)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map(([name = "", ...cells]) =>
+          h(
+            "tr",
+            {},
+            h("th", { scope: "row" }, name),
+            cells.map((text) => h("td", {}, text)),
+          ),
+        ),
+      ),
+    ),
+  );
+}

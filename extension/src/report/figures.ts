@@ -19,6 +19,17 @@ export function manner(): Manner {
   return world?.manner ?? FALLBACK;
 }
 
+/** A figure with its name above and a note below, for the head of a page. */
+export function headFigure(name: string, value: Child, note: Child): HTMLElement {
+  return h(
+    "dl",
+    { class: "sub" },
+    h("dt", {}, name),
+    h("dd", { class: "mid" }, value),
+    h("dd", {}, note),
+  );
+}
+
 /** The sign of a basis; an unknown one has none but keeps the place. */
 export function glyph(mark: Mark): SVGSVGElement {
   const circle = (attributes: Record<string, string> = {}): SVGCircleElement =>

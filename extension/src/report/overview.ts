@@ -13,7 +13,7 @@ import { short } from "../shared/tooltip";
 import { allowanceBlock } from "./allowance";
 import { columnChart, columns } from "./columns";
 import { h, type Child } from "./dom";
-import { amt, basisLegend, manner } from "./figures";
+import { amt, basisLegend, headFigure, manner } from "./figures";
 import { emptyPage, errorPage, loadingPage } from "./pages";
 import { modelName, places } from "./series";
 import { notices, segmented, link } from "./shell";
@@ -66,14 +66,6 @@ function head(
         : t("{0} requests unknown, not in the sum", count(totals.unknownRequests, style.locale)),
     );
   }
-  const figure = (name: string, value: string, note: Child): HTMLElement =>
-    h(
-      "dl",
-      { class: "sub" },
-      h("dt", {}, name),
-      h("dd", { class: "mid" }, value),
-      h("dd", {}, note),
-    );
   return h(
     "div",
     { class: "head gap" },
@@ -97,17 +89,17 @@ function head(
       h("dd", { class: "big" }, amt(spent(totals), { mark: false, unit: true })),
       h("dd", {}, kinds.join(" · ")),
     ),
-    figure(
+    headFigure(
       t("Sessions"),
       count(totals.sessions, style.locale),
       totals.failedRequests ? t("{0} failed", count(totals.failedRequests, style.locale)) : "",
     ),
-    figure(
+    headFigure(
       t("Requests"),
       count(totals.requests, style.locale),
       t("{0} output", tokens(totals.outputTokens, style.locale)),
     ),
-    figure(
+    headFigure(
       t("Read from cache"),
       percent(totals.cacheHitRate, style.locale),
       t("of {0} input", tokens(totals.inputTokens, style.locale)),

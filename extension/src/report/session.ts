@@ -18,7 +18,7 @@ import { short } from "../shared/tooltip";
 import { breakdown } from "./breakdown";
 import { breaks, contextChart, mainRequests } from "./context";
 import { button, h, type Child } from "./dom";
-import { amt, basisLegend, glyph, kindLegend, manner } from "./figures";
+import { amt, basisLegend, glyph, kindLegend, headFigure, manner } from "./figures";
 import { agentIcon, icon } from "./icons";
 import { errorPage, loadingPage, statePage } from "./pages";
 import { reconciliation } from "./reconciliation";
@@ -104,14 +104,6 @@ function headline(
   const style = manner();
   const { totals } = report;
   const other = { ...style, unit: style.unit === "usd" ? ("credits" as const) : ("usd" as const) };
-  const figure = (name: string, value: Child, note: Child): HTMLElement =>
-    h(
-      "dl",
-      { class: "sub" },
-      h("dt", {}, name),
-      h("dd", { class: "mid" }, value),
-      h("dd", {}, note),
-    );
   const mark = markOf(totals);
   return h(
     "div",
@@ -134,20 +126,20 @@ function headline(
         totals.unknownRequests ? ` · ${t("{0} unknown", totals.unknownRequests)}` : "",
       ),
     ),
-    figure(
+    headFigure(
       t("Turns"),
       count(turns, style.locale),
       totals.requests === 1
         ? t("1 request")
         : t("{0} requests", count(totals.requests, style.locale)),
     ),
-    figure(
+    headFigure(
       t("Read from cache"),
       percent(totals.cacheHitRate, style.locale),
       t("of {0} input", tokens(totals.inputTokens, style.locale)),
     ),
     context
-      ? figure(
+      ? headFigure(
           t("Context now"),
           tokens(context[0], style.locale),
           t("peak {0}", tokens(context[1], style.locale)),
@@ -155,7 +147,7 @@ function headline(
       : null,
     report.activeMs === null
       ? null
-      : figure(
+      : headFigure(
           t("Models at work"),
           duration(report.activeMs),
           t("of {0}", duration(report.durationMs)),
