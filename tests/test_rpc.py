@@ -56,6 +56,16 @@ def journal(home: Path) -> Path:
     return next((home / ".copilot").rglob("events.jsonl"))
 
 
+def emptied(home: Path) -> tuple[Path, list[bytes]]:
+    """The journal of a home that is to grow anew, and the lines it had."""
+    log = journal(home)
+    lines = log.read_bytes().splitlines(keepends=True)
+    for database in (home / ".copilot").glob("session-store.db*"):
+        database.unlink()
+    log.write_bytes(b"")
+    return log, lines
+
+
 @pytest.fixture(scope="module")
 def client(home: Path) -> Iterator[Client]:
     with Client(home, "--stdio", "--clientProcessId=1") as started:
@@ -570,12 +580,8 @@ def test_a_cancelled_request_is_answered_at_once(tmp_path: Path) -> None:
 
 def test_each_new_request_is_pushed_with_the_right_total(tmp_path: Path) -> None:
     home = new_home(tmp_path, "home with spaces # % é")
-    for database in (home / ".copilot").glob("session-store.db*"):
-        database.unlink()
-    log = journal(home)
-    lines = log.read_bytes().splitlines(keepends=True)
+    log, lines = emptied(home)
     records = [json.loads(line) for line in lines if b'"session.usage_record"' in line]
-    log.write_bytes(b"")
     with Client(home) as client:
         client.start()
         workspace = json.loads(lines[0])["data"]["context"]["cwd"]
@@ -754,11 +760,7 @@ def test_the_session_of_a_vs_code_window_is_known_by_its_storage(tmp_path: Path)
 
 def test_two_servers_share_one_ledger(tmp_path: Path) -> None:
     home = new_home(tmp_path)
-    log = journal(home)
-    lines = log.read_bytes().splitlines(keepends=True)
-    for database in (home / ".copilot").glob("session-store.db*"):
-        database.unlink()
-    log.write_bytes(b"")
+    log, lines = emptied(home)
     with Client(home) as one, Client(home) as two:
         for client in (one, two):
             client.start()
@@ -787,11 +789,7 @@ def test_two_servers_share_one_ledger(tmp_path: Path) -> None:
 
 def test_two_servers_and_the_command_line_on_one_ledger_while_logs_grow(tmp_path: Path) -> None:
     home = new_home(tmp_path)
-    log = journal(home)
-    lines = log.read_bytes().splitlines(keepends=True)
-    for database in (home / ".copilot").glob("session-store.db*"):
-        database.unlink()
-    log.write_bytes(b"")
+    log, lines = emptied(home)
 
     def report(*options: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "session_usage.cli", "report", "--by", "model", "--json"]
@@ -958,11 +956,7 @@ def test_a_state_folder_without_the_right_to_write(tmp_path: Path) -> None:
 @pytest.mark.parametrize("moment", range(3))
 def test_kill_9_of_the_server_loses_nothing(moment: int, tmp_path: Path) -> None:
     home = new_home(tmp_path)
-    log = journal(home)
-    lines = log.read_bytes().splitlines(keepends=True)
-    for database in (home / ".copilot").glob("session-store.db*"):
-        database.unlink()
-    log.write_bytes(b"")
+    log, lines = emptied(home)
     with Client(home) as client:
         client.start()
         client.result("subscribe")

@@ -320,9 +320,9 @@ def _match_figures(
             # a source is compared with those before it, never with itself
             source = request.source
             for position in range(indexed, len(result)):
-                index.setdefault(_figures(result[position]), []).append(position)
+                index.setdefault(figures(result[position]), []).append(position)
             indexed = len(result)
-        candidates = index.get(_figures(request), [])
+        candidates = index.get(figures(request), [])
         fitting = [at for at in candidates if _agree(result[at], request)]
         if fitting and (request.input_tokens is not None or request.output_tokens is not None):
             at = min(fitting, key=lambda at: abs(_end(result[at]) - _end(request)))
@@ -335,7 +335,8 @@ def _match_figures(
     return result
 
 
-def _figures(request: Request) -> tuple[Any, ...]:
+def figures(request: Request) -> tuple[Any, ...]:
+    """By what calls of sources without common ids are compared first."""
     return request.model, request.input_tokens, request.output_tokens
 
 

@@ -90,11 +90,13 @@ class Library:
                     yield event._replace(agent=ref.agent)
 
     def shared_events(
-        self, session: str | None = None, full: bool = True
+        self, agent: str | None = None, session: str | None = None, full: bool = True
     ) -> dict[tuple[str, str | None], list[Event]]:
-        """What the databases of many sessions say, by session."""
+        """What the databases of many sessions say, by session; of one agent alone, or all."""
         result: dict[tuple[str, str | None], list[Event]] = {}
         for source in self.shared:
+            if agent is not None and source.agent != agent:
+                continue
             for event in self.provider(source).read(source, session=session, full=full):
                 if isinstance(event, Cursor):
                     continue
@@ -108,7 +110,7 @@ class Library:
     def load(self, ref: SessionRef, full: bool = True) -> Session:
         """One session, reconciled from all its sources."""
         events = list(self.events(ref, full))
-        events += self.shared_events(ref.id, full).get((ref.agent, ref.id), [])
+        events += self.shared_events(ref.agent, ref.id, full).get((ref.agent, ref.id), [])
         done = {ref.id}
         children = started(events) - done
         while children:  # subagents whose files the agent keeps as sessions of their own
@@ -121,7 +123,8 @@ class Library:
                 children |= started(told) - done
         session = reconcile(ref.agent, ref.id, events, full)
         if waits(session):
-            session, _ = claim(session, _calls(self.shared_events().get((ref.agent, None), [])))
+            loose = self.shared_events(ref.agent).get((ref.agent, None), [])
+            session, _ = claim(session, _calls(loose))
         return session
 
     def all(self, full: bool = False) -> Iterator[Session]:
@@ -169,7 +172,7 @@ class Library:
             session,
             [
                 *self.events(ref, full=False),
-                *self.shared_events(session, full=False).get(key, []),
+                *self.shared_events(agent, session, full=False).get(key, []),
                 *copies,
             ],
         )

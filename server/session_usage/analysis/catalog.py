@@ -203,7 +203,7 @@ def told(
             events.append(event if event.agent == ref.agent else event._replace(agent=ref.agent))
     if library is not None:
         if shared is None:
-            shared = library.shared_events(ref.id)
+            shared = library.shared_events(ref.agent, ref.id)
         found = shared.get((ref.agent, ref.id), [])
         events += [event for event in found if not by.compat or isinstance(event, Meta)]
     logs = [source.path for source in own_files(ref)]
@@ -260,7 +260,7 @@ def found(
 
 def by_id(library: Library, session: str, by: Rules) -> dict[str, Any] | None:
     """Everything about the session with this id; None when nothing holds its usage."""
-    shared = library.shared_events(session)
+    shared = library.shared_events(session=session)
     for agent in library.providers:
         ref = library.refs.get((agent, session)) or SessionRef(agent, session, ())
         if _has_usage(ref, shared):

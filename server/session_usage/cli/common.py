@@ -15,6 +15,10 @@ NOT_READ = ("missing", "unreadable", "locked")
 """Problems of a source that could not be read at all."""
 
 
+MANY = 100
+"""Sessions for which a person at a terminal is shown how far the reading is."""
+
+
 def fail(error: object, code: int) -> int:
     """Says on one line of stderr what went wrong; returns the exit code."""
     print(f"session-usage: {error}", file=sys.stderr)
@@ -82,7 +86,7 @@ def new_fold(options: argparse.Namespace, by: Iterable[str] = ()) -> Any:
 
 def watched(library: Any, sessions: Iterator[Any]) -> Iterator[Any]:
     """``sessions`` with a progress bar where a person waits for a long scan."""
-    if len(library.refs) < 100 or not sys.stderr.isatty():
+    if len(library.refs) < MANY or not sys.stderr.isatty():
         return sessions
     from rich.progress import track
 

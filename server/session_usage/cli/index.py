@@ -6,11 +6,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from session_usage.cli.common import console, write_csv, write_json
+from session_usage.cli.common import MANY, console, write_csv, write_json
 from session_usage.errors import SessionUsageError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _up_to_date(keeper: Keeper) -> Index | None:
     if not store.get(keeper.connection, "complete"):
         return None
     if keeper.lock.take():
-        keeper.sweep()
+        _sweep(keeper)
         keeper.lock.release()
     elif keeper.behind():
         return None
@@ -85,14 +85,7 @@ def index(options: argparse.Namespace) -> None:
             print(f"session-usage: {keeper.problem}", file=sys.stderr)
         if not keeper.lock.take():
             raise LedgerBusy(f"{path}: another process keeps this ledger up to date already")
-        if sys.stderr.isatty():
-            from rich.progress import Progress
-
-            with Progress(console=console(sys.stderr), transient=True) as bar:
-                task = bar.add_task("Reading logs")
-                keeper.sweep(tell=lambda done, of: bar.update(task, completed=done, total=of))
-        else:
-            keeper.sweep()
+        _sweep(keeper)
         with closing(Reader(path)) as reader:
             found = reader.info()
     if options.format == "json":
@@ -101,6 +94,24 @@ def index(options: argparse.Namespace) -> None:
         write_csv([found])
     else:
         print(f"{found['sessions']} sessions of {found['sources']} files are in {path}")
+
+
+def _sweep(keeper: Keeper) -> None:
+    """With a progress bar where a person waits for much that changed."""
+    with ExitStack() as shown:
+        advance: Callable[[int], object] = lambda done: None  # noqa: E731
+
+        def tell(done: int, of: int) -> None:
+            nonlocal advance
+            if not done and of >= MANY and sys.stderr.isatty():
+                from rich.progress import Progress
+
+                bar = shown.enter_context(Progress(console=console(sys.stderr), transient=True))
+                task = bar.add_task("Reading logs", total=of)
+                advance = lambda done: bar.update(task, completed=done)  # noqa: E731
+            advance(done)
+
+        keeper.sweep(tell=tell)
 
 
 def _of(options: argparse.Namespace) -> tuple[Places, str]:

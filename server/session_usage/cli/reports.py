@@ -45,7 +45,7 @@ def report(options: argparse.Namespace) -> int:
         from session_usage import terminal
 
         terminal.report(console(sys.stdout), report, by)
-        if not fold.totals.requests and not report["totals"]["sessions"]:
+        if not (report["totals"]["sessions"] or report["totals"]["requests"]):
             print("No sessions found. `session-usage doctor` shows where they may be,")
             print("`session-usage demo` a report of sample sessions.")
     return tell_skipped([(p["path"], p["message"]) for p in skipped])

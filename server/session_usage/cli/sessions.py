@@ -38,7 +38,6 @@ def latest(options: argparse.Namespace) -> int:
 
 def show(options: argparse.Namespace) -> int:
     """``show``: one session."""
-
     return _print_session(options, _session(options))
 
 

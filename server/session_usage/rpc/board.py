@@ -71,7 +71,6 @@ class Board:
         self._rows: dict[str, dict[str, Any]] = {}
         self._waiting: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_HELD)
         self._early: dict[str, dict[str, int | None]] = {}
-        self._pushed: set[str] = set()
         self.generation = 0
         self.tails = Tails(self._typed)
         self.link = Link(server.desk, self.changed, self._live_event)
@@ -323,9 +322,8 @@ class Board:
         early = self._early.setdefault(name, {})
         prices = self._server.desk.prices()
         for request in fresh:
-            if request.key in self._pushed:
+            if request.key in early:
                 continue
-            self._pushed.add(request.key)
             early[request.key] = prices.quote(request).nano_aiu
             known = [nano for nano in (fields["nanoAiu"], *early.values()) if nano is not None]
             news.events.append(

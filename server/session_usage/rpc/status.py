@@ -15,6 +15,7 @@ from session_usage.ledger.folds import Folding
 from session_usage.ledger.query import Reader, Ref
 from session_usage.money import NANO_PER_CREDIT, NANO_PER_USD
 from session_usage.providers import agents
+from session_usage.reconcile import figures
 from session_usage.report import iso, session_report
 from session_usage.rpc.desk import Call, Desk
 from session_usage.rpc.link import AGENT, Snapshot
@@ -111,14 +112,10 @@ def unlogged(desk: Desk, reader: Reader, live: Snapshot) -> Iterator[tuple[Sessi
         absorbed = [request for request in logged.requests if request.key not in after]
         fresh = [request for request in both.requests if request.key not in before]
         for old in absorbed:
-            same = next((new for new in fresh if _figures(new) == _figures(old)), None)
+            same = next((new for new in fresh if figures(new) == figures(old)), None)
             if same is not None:
                 fresh.remove(same)
         yield logged, fresh
-
-
-def _figures(request: Request) -> tuple[Any, ...]:
-    return request.model, request.input_tokens, request.output_tokens
 
 
 def _add(
