@@ -189,8 +189,24 @@ test("why: from the amount to the line of the log, and back where the focus was"
   await report.getByRole("dialog").waitFor();
   await window.page.keyboard.press("Escape");
   await report.getByRole("dialog").waitFor({ state: "detached" });
-  // the key goes to VS Code, too, which may take the focus with it
-  await report.evaluate(() => window.focus());
+  await report.waitForFunction(
+    () => document.activeElement.dataset.key === "why",
+  );
+});
+
+test("a page that is redrawn while the focus is elsewhere gives it back", async () => {
+  const redrawn = () => !document.querySelector("[data-key=why]").dataset.old;
+  await report.locator("[data-key=why]").focus();
+  await window.page.keyboard.press("F1");
+  await report.waitForFunction(() => !document.hasFocus());
+  await report.evaluate(() => {
+    document.querySelector("[data-key=why]").dataset.old = "yes";
+  });
+  const { width, height } = window.page.viewportSize();
+  await window.page.setViewportSize({ width: width - 40, height });
+  await report.waitForFunction(redrawn);
+  await window.page.setViewportSize({ width, height });
+  await window.page.keyboard.press("Escape");
   await report.waitForFunction(
     () => document.activeElement.dataset.key === "why",
   );

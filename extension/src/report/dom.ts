@@ -81,13 +81,19 @@ export function hidden(text: string): HTMLElement {
   return h("span", { class: "sr" }, text);
 }
 
+/** Key of the element that had the focus last, unless the person went to it no more. */
+let held: string | undefined;
+
+document.addEventListener("focusin", ({ target }) => {
+  held = target instanceof HTMLElement ? target.dataset["key"] : undefined;
+});
+document.addEventListener("pointerdown", () => (held = undefined), { capture: true });
+
 /**
  * Runs `redraw` and gives the focus, the caret and inner scroll positions back to the elements
  * that have the same `data-key` afterwards.
  */
 export function keepingPlace(root: HTMLElement, redraw: () => void): void {
-  const active = document.activeElement;
-  const key = active instanceof HTMLElement ? active.dataset["key"] : undefined;
   const scrolled = [...root.querySelectorAll<HTMLElement>("[data-scroll]")].map(
     (one) => [one.dataset["scroll"], one.scrollTop] as const,
   );
@@ -99,9 +105,14 @@ export function keepingPlace(root: HTMLElement, redraw: () => void): void {
   }
   if (window.scrollY !== top) window.scrollTo(0, top);
   // a focus given now would be taken from the editor, where the person may be typing
-  if (key === undefined || !document.hasFocus() || document.activeElement === active) return;
+  if (document.hasFocus()) refocus(root);
+}
+
+/** Gives the focus back to the element that lost it by a redrawing or by going elsewhere. */
+export function refocus(root: HTMLElement): void {
+  if (held === undefined || document.activeElement !== document.body) return;
   root
-    .querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`)
+    .querySelector<HTMLElement>(`[data-key="${CSS.escape(held)}"]`)
     ?.focus({ preventScroll: true });
 }
 

@@ -1,7 +1,7 @@
 /** Draws the page that the route names, in an editor tab or in the side bar. */
 import { t } from "../shared/l10n";
 import { compare } from "./compare";
-import { h, keepingPlace, type Child } from "./dom";
+import { h, keepingPlace, refocus, type Child } from "./dom";
 import { manner } from "./figures";
 import { errorPage, loadingPage, stoppedPage } from "./pages";
 import { overview } from "./overview";
@@ -125,7 +125,10 @@ function giveFocus(wasOpen: boolean): void {
   }
 }
 
-window.addEventListener("focus", () => giveFocus(false));
+window.addEventListener("focus", () => {
+  giveFocus(false);
+  refocus(root);
+});
 
 function onScroll(): void {
   scrolled();
