@@ -6,7 +6,6 @@ rates of a model on a day and the tokens alone give the amount, and this module 
 
 from __future__ import annotations
 
-from session_usage.events import Request
 from session_usage.rates import Band
 
 _PER = 1_000_000
@@ -26,11 +25,15 @@ def steps(bands: list[Band]) -> Steps:
     return tuple(found)
 
 
-def amount(among: Steps, request: Request) -> int | None:
+def amount(
+    among: Steps,
+    prompt: int | None,
+    read: int | None,
+    write: int | None,
+    hour: int | None,
+    output: int | None,
+) -> int | None:
     """Nano-AIU of a call by these rates; None where its figures leave something to assume."""
-    prompt, output = request.input_tokens, request.output_tokens
-    read, write = request.cache_read_tokens, request.cache_write_tokens
-    hour = request.cache_write_1h_tokens
     if prompt is None or output is None or read is None:
         return None
     for step in among:

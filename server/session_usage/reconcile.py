@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from session_usage.counters import (
@@ -24,6 +24,7 @@ from session_usage.counters import (
 )
 from session_usage.events import (
     BYOK,
+    Calls,
     Counter,
     Event,
     Meta,
@@ -31,6 +32,7 @@ from session_usage.events import (
     Request,
     ToolCall,
     Turn,
+    one_by_one,
 )
 
 _BY_FIGURES = ("database", "host-usage", "debug-log", "span")
@@ -52,6 +54,8 @@ class Session(NamedTuple):
     turns: tuple[Turn, ...]
     problems: tuple[Problem, ...]
     totals: tuple[SourceTotal, ...]
+    calls: tuple[Calls, ...] = ()
+    """Further requests, which are not among ``requests``; only from ``summed``."""
 
 
 def better(one: Request, other: Request) -> Request:
@@ -147,6 +151,44 @@ def reconcile(
         (*source_totals(said, counters.values()), *as_vscode_shows(strong, counters, names))
         if full
         else (),
+    )
+
+
+def summed(
+    agent: str, session: str | None, events: Sequence[Event | Calls], full: bool = False
+) -> Session:
+    """``reconcile`` where calls may come together: they stay so, in ``Session.calls``, if nothing
+    else tells of them."""
+    together: list[Calls] = []
+    others: list[Event] = []
+    for event in events:
+        (together if event.__class__ is Calls else others).append(event)  # type: ignore[arg-type]
+    if not together or not _alone(session, together, others):
+        return reconcile(agent, session, one_by_one(events) if together else others, full)
+    found = reconcile(agent, session, others, full)
+    names = dict(found.meta.names)
+    if names:
+        together = [each._replace(shared=_named(each.shared, names)) for each in together]
+    return found._replace(calls=tuple(together))
+
+
+def _alone(session: str | None, together: Sequence[Calls], others: Iterable[Event]) -> bool:
+    """Is every one of these calls a request of its own, whatever else the session's sources say?"""
+    shared = [calls.shared for calls in together]
+    sources = {each.source for each in shared}
+    keys = [row[0] for calls in together for row in calls.rows]
+    for other in others:
+        if isinstance(other, Counter) and other.session == session:
+            return False
+        if isinstance(other, Request) and other.session == session:
+            if other.weak:
+                return False
+            sources.add(other.source)
+            keys.append(other.key)
+    return (
+        len(sources) == 1
+        and len(set(keys)) == len(keys)
+        and all(e.session == session and not e.copied and e.billing != BYOK for e in shared)
     )
 
 

@@ -13,7 +13,18 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from session_usage.errors import UsageError
-from session_usage.events import BILLED, COPILOT, FREE, PRICED, UNKNOWN, Counter, Problem, Request
+from session_usage.events import (
+    BILLED,
+    COPILOT,
+    FREE,
+    PRICED,
+    UNKNOWN,
+    Calls,
+    Counter,
+    Problem,
+    Request,
+    Row,
+)
 from session_usage.pricing import Prices, Quote
 from session_usage.projects import project_of
 from session_usage.reconcile import Session
@@ -145,11 +156,16 @@ class Fold:
         touched: set[tuple[Any, ...]] = set()
         contains = self._contains
         others: list[Usage] = [*session.unattributed]
+        anything = False
+        for calls in session.calls:
+            if self.by:
+                others += calls.requests()
+            elif self._add_rows(calls, others):
+                anything = True
         if self.by:
             others += session.requests
-            anything = False
-        else:
-            anything = self._add_known(session, others)
+        elif self._add_known(session, others):
+            anything = True
         for usage, quote in _priced(others, session, self._prices):
             if contains is not None:
                 at_ms = moment(usage)
@@ -196,6 +212,34 @@ class Fold:
         for (basis, billing), (requests, amounts) in known.items():
             self.totals.add_known(requests, sum(amounts), basis, billing)
         return bool(known)
+
+    def _add_rows(self, calls: Calls, others: list[Usage]) -> bool:
+        """The same for calls that come together."""
+        contains, rows = self._contains, calls.rows
+        if contains is not None:
+            rows = [row for row in rows if row[2] is not None and contains(row[2])]
+        anything = False
+        for basis in (BILLED, PRICED):
+            amounts = (
+                [row[9] for row in rows]
+                if basis == BILLED
+                else self._prices.sure_amounts(calls.shared, rows)
+            )
+            known: list[Row] = rows
+            left: list[Row] = []
+            if None in amounts:
+                known = []
+                for row, amount in zip(rows, amounts, strict=True):
+                    (left if amount is None else known).append(row)
+            if known:
+                anything = True
+                spent = sum(amount for amount in amounts if amount is not None)
+                self.totals.add_rows(calls.shared, known, spent, basis)
+            rows = left
+            if not rows:
+                return anything
+        others += calls._replace(rows=rows).requests()
+        return anything
 
     def merge(self, totals: Tally, rows: dict[tuple[Any, ...], Tally]) -> None:
         """Adds what was added up elsewhere, of other agents' sessions."""

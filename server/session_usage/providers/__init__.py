@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import NamedTuple, Protocol
 
 from session_usage.errors import UnknownAgent
-from session_usage.events import START, Cursor, Event, Meta, Problem, Source
+from session_usage.events import START, Calls, Cursor, Event, Meta, Problem, Source
 from session_usage.messages import Message
 from session_usage.places import Places
 
@@ -77,6 +77,11 @@ class Provider(Protocol):
         needs (tool calls, turns, titles), which makes big logs cheaper to read.
         """
         ...
+
+    def totals(self, source: Source, *, session: str | None = None) -> Iterator[Event | Calls]:
+        """What ``read`` gives from the beginning with ``full=False``; many calls that differ in
+        little else than their figures may come together, as ``Calls``."""
+        return self.read(source, session=session, full=False)
 
     def glance(self, source: Source) -> Iterator[Meta]:
         """What a source's first and last lines say of its session, for lists.
