@@ -29,7 +29,7 @@ def skip(line: bytes, begin: int, end: int) -> bool:
     return _is_dull(line, at) is not None or line.find(b'"attachment":', begin, at) >= 0
 
 
-def skip_for_totals(line: bytes, begin: int, end: int) -> bool:
+def skip_for_totals(line: bytes | bytearray, begin: int, end: int) -> bool:
     """The same where prompts, tool results and titles do not matter either."""
     at = line.find(b'"type"', begin, end)
     if at < 0 or at - begin > TYPE_WITHIN:
