@@ -105,11 +105,13 @@ class Prices:
         at_ms = request.started_ms
         if at_ms is None or request.nano_aiu is not None or request.web_searches or request.auto:
             return None
-        day = at_ms // rates.DAY_MS
-        asked = request.model, request.provider, request.billing, request.tier
-        steps = self._plain.get((*asked, day))
-        if steps is None:
-            steps = self._steps(*asked, day)
+        steps = self._steps(
+            request.model,
+            request.provider,
+            request.billing,
+            request.tier,
+            at_ms // rates.DAY_MS,
+        )
         if not steps:
             return None
         return plain.amount(
@@ -121,22 +123,28 @@ class Prices:
             request.output_tokens,
         )
 
+    def sure_sum(self, shared: Request, rows: Sequence[Row]) -> int | None:
+        """The sum of ``sure_amounts`` of calls without a bill, in columns; None where that takes
+        looking at them one by one."""
+        times, *figures = list(zip(*rows, strict=True))[2:8]
+        if shared.web_searches or shared.auto or None in times:
+            return None
+        asked = shared.model, shared.provider, shared.billing, shared.tier
+        steps = {self._steps(*asked, day) for day in {at_ms // rates.DAY_MS for at_ms in times}}
+        return plain.total(steps.pop(), *figures) if len(steps) == 1 else None
+
     def sure_amounts(self, shared: Request, rows: Sequence[Row]) -> Sequence[int | None]:
         """What ``sure`` says of each of these calls, which have all else in common."""
         if shared.web_searches or shared.auto:
             return [None] * len(rows)
         asked = shared.model, shared.provider, shared.billing, shared.tier
-        days: dict[int, plain.Steps] = {}
         found: list[int | None] = []
         for row in rows:
             at_ms = row[2]
             if at_ms is None or row[9] is not None:
                 found.append(None)
                 continue
-            day = at_ms // rates.DAY_MS
-            steps = days.get(day)
-            if steps is None:
-                steps = days[day] = self._steps(*asked, day)
+            steps = self._steps(*asked, at_ms // rates.DAY_MS)
             found.append(plain.amount(steps, *row[3:8]) if steps else None)
         return found
 

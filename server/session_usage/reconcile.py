@@ -37,6 +37,7 @@ from session_usage.events import (
 
 _BY_FIGURES = ("database", "host-usage", "debug-log", "span")
 """Sources that may describe a call of another source without sharing a key, best first."""
+_ALSO_KNOWN = {"model-call", *_BY_FIGURES}
 _NEAR_MS = 30_000
 _SAID_ONCE = ("path", "title", "workspace", "project", "branch", "version", "model", "origin")
 
@@ -185,10 +186,13 @@ def _alone(session: str | None, together: Sequence[Calls], others: Iterable[Even
                 return False
             sources.add(other.source)
             keys.append(other.key)
-    return (
-        len(sources) == 1
-        and len(set(keys)) == len(keys)
-        and all(e.session == session and not e.copied and e.billing != BYOK for e in shared)
+    if len(sources) > 1 and (  # one may tell of a call of another without sharing its key
+        not sources.isdisjoint(_ALSO_KNOWN)
+        or any(row[11] for calls in together for row in calls.rows)
+    ):
+        return False
+    return len(set(keys)) == len(keys) and all(
+        e.session == session and not e.copied and e.billing != BYOK for e in shared
     )
 
 

@@ -6,8 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from session_usage.events import START, Calls, Cursor, Event, Request, Row, Source
-from session_usage.jsonl import Scan, instant, parse, text
-from session_usage.providers.claude_code.lines import TYPE_WITHIN, repeats, skip_for_totals
+from session_usage.jsonl import Scan, instant, mapping, parse, text
+from session_usage.providers.claude_code.lines import (
+    ENDS,
+    GOES_ON,
+    TYPE_WITHIN,
+    USAGE,
+    repeats,
+    skip_for_totals,
+)
 from session_usage.providers.claude_code.transcript import Transcript
 from session_usage.template import COUNT, TEXT, TIME, WORD, Path, Template, learn
 
@@ -32,21 +39,24 @@ _SAID: tuple[Path, ...] = (
 )
 """What the calls have in common until a line says otherwise."""
 _FIGURES: tuple[Path, ...] = (
+    _END,
+    (*_USAGE, "output_tokens"),
     (*_USAGE, "input_tokens"),
     (*_USAGE, "cache_read_input_tokens"),
     (*_USAGE, "cache_creation_input_tokens"),
     (*_USAGE, "cache_creation", "ephemeral_1h_input_tokens"),
     (*_USAGE, "cache_creation", "ephemeral_5m_input_tokens"),
-    (*_USAGE, "output_tokens"),
     (*_USAGE, "output_tokens_details", "thinking_tokens"),
 )
 _WANTED = {
-    **dict.fromkeys((*_SAID, _END), TEXT),
+    **dict.fromkeys(_SAID, TEXT),
     **dict.fromkeys((_SAID[-1], *_FIGURES), COUNT),
+    _END: TEXT,
     _KEY: WORD,
     _TIME: TIME,
 }
-_FIXED = frozenset({("type",), *((*_USAGE, "iterations", number, "type") for number in range(4))})
+_PARTS = 4
+_FIXED = {("type",), *((*_USAGE, "iterations", number, "type") for number in range(_PARTS))}
 _UNUSUAL = ("forkedFrom", "requestSessionId", "isAbortedMidStream", "isApiErrorMessage", "error")
 """What only lines of another meaning have: copies and failures."""
 _JUMP: Path = ("message", "content")
@@ -64,10 +74,9 @@ class Shape:
         self.fit = template.fit
         self.said = template.places(*_SAID)
         (self.key,), _ = template.places(_KEY)
-        _, self.figures = template.places(*_FIGURES)
-        _, (self.end, minute) = template.places(_END, _TIME)
-        self.time = minute, minute + 1, minute + 2
-        self.output = self.figures[5]
+        _, (minute, *figures) = template.places(_TIME, *_FIGURES)
+        self.figures = minute, minute + 1, minute + 2, *figures
+        self.output = figures[1]
 
 
 def _learn(line: bytearray) -> None:
@@ -76,12 +85,13 @@ def _learn(line: bytearray) -> None:
     record, reason = parse(line)
     if reason or not record.keys().isdisjoint(_UNUSUAL):
         return
-    template = learn(line, record, _JUMP, _WANTED, _FIXED)
-    if (
-        template
-        and _KEY in template.heads
-        and {_END, _TIME, _FIGURES[0], _FIGURES[5]} <= {*template.tails}
+    parts = mapping(mapping(record.get("message")).get("usage")).get("iterations")
+    if type(parts) is list and (
+        len(parts) > _PARTS or any(mapping(part).get("type") != "message" for part in parts)
     ):
+        return  # some are calls of their own
+    template = learn(line, record, _JUMP, _WANTED, _FIXED)
+    if template and _KEY in template.heads and {_TIME, *_FIGURES[:3]} <= {*template.tails}:
         _met.append(Shape(template))
 
 
@@ -138,10 +148,11 @@ class Totals(Transcript):
             if self.mark and find(self.mark, begin, min(stop, begin + TYPE_WITHIN)) >= 0:
                 if self.done:
                     continue
-                end = repeats(buffer, begin, stop, self.usage) if self.usage else None
-                if end == b'"':
+                end = repeats(buffer, begin, stop, self.usage) if self.usage else 0
+                if end == GOES_ON:
+                    continue
+                if end == ENDS:
                     self.done = True
-                if end in (b"n", b'"'):
                     continue
             if self._counted(base, buffer, begin, stop) or skip_for_totals(buffer, begin, stop):
                 continue
@@ -169,50 +180,52 @@ class Totals(Transcript):
         said = head.group(*shape.said[0]), tail.group(*shape.said[1])
         if said != self.common_to and not self._says(said, buffer[begin:stop]):
             return False
-        minute, second, thousandth = tail.group(*shape.time)
+        figures: tuple[Any, ...] = tail.group(*shape.figures)
+        minute, second, thousandth, end, output, prompt, read, write, hour, rest, thought = figures
         at_ms = _minutes.get(minute) or _minute(minute)
         if at_ms is None:
             return False
         at_ms += int(second + thousandth)
-        key = head[shape.key]
-        fresh, read, write, hour, rest, output, thought = tail.group(*shape.figures)
-        used = int(output)
-        ended = tail[shape.end] != b"null"
-        if key == self.key:
+        written, used, ended = head[shape.key], int(output), end != b"null"
+        key = written.decode()
+        if written == self.key:
             best = self.rows[-1]
             if used <= (best[7] or 0):
                 self.done = self.done or (ended and used == best[7])
                 return True
             at_ms = best[2]
             self.rows.pop()
-        elif key.decode() in self.seen:
+        elif key in self.seen:
             return False
         else:
-            self._leave()
-            self.key, self.mark = key, b'"id":"%s"' % key
+            if not self.done:
+                self._leave()
+            self.key, self.mark = written, b'"id":"%s"' % written
         self.done = ended
-        self.usage = b"" if ended else _written(buffer, begin, tail.end(shape.output))
-        prompt = int(fresh)
-        if read is not None:
+        if not ended:
+            stop = tail.end(shape.output)
+            at = buffer.rfind(USAGE, begin, stop)
+            self.usage = bytes(buffer[at:stop]) if at >= 0 else b""
+        prompt = int(prompt)
+        if read:
             read = int(read)
             prompt += read
-        if write is not None:
+        if write:
             write = int(write)
-        if hour is not None or rest is not None:
+        if hour or rest:
             parts = int(rest or 0)
-            if hour is not None:
+            if hour:
                 hour = int(hour)
                 parts += hour
             if write is None or parts > write:
                 write = parts
-        prompt += write or 0
-        thought = None if thought is None else int(thought)
+        if write:
+            prompt += write
+        if thought:
+            thought = int(thought)
         self.rows.append(
-            (
-                key.decode(), base + begin, at_ms, prompt, read, write, hour, used, thought,
-                None, None, None,
-            )
-        )  # fmt: skip
+            (key, base + begin, at_ms, prompt, read, write, hour, used, thought, None, None, None)
+        )
         return True
 
     def _says(self, said: tuple[Any, ...], line: bytearray) -> bool:
@@ -253,15 +266,12 @@ _minutes: dict[bytes, int] = {}
 
 def _minute(written: bytes) -> int | None:
     """Epoch milliseconds of a minute; None where there is no such day."""
-    at_ms = instant(written.decode() + ":00.000Z")
-    if at_ms is not None:
-        if len(_minutes) > 5000:
-            _minutes.clear()
-        _minutes[written] = at_ms
+    minute = written.decode()
+    midnight = instant(minute[:11] + "00:00:00.000Z")
+    if midnight is None or minute[11:] > "23:59" or minute[14:] > "59":
+        return None
+    if len(_minutes) > 5000:
+        _minutes.clear()
+    minutes = int(minute[11:13]) * 60 + int(minute[14:])
+    _minutes[written] = at_ms = midnight + minutes * 60_000
     return at_ms
-
-
-def _written(buffer: bytearray, begin: int, end: int) -> bytes:
-    """A usage, as it is written, up to its output, which ends at ``end``."""
-    at = buffer.rfind(b'"usage":{', begin, end)
-    return bytes(buffer[at:end]) if at >= 0 else b""
