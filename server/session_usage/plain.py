@@ -10,13 +10,72 @@ from collections.abc import Sequence
 from operator import add, sub
 from typing import Any
 
-from session_usage.rates import Band
+from session_usage.events import Request, Row
+from session_usage.pricing import Prices
+from session_usage.rates import DAY_MS, Band
 
 _PER = 1_000_000
 _Step = tuple[int, int | None, int, int, int | None, int | None, int]
 Steps = tuple[_Step, ...]
 """For each length of prompt, the longest first: shortest and longest prompt; rates of fresh
 input, cache read, cache write, the same for an hour, output."""
+
+
+class Sure:
+    """The amounts of calls that are priced without any assumption, by these prices."""
+
+    def __init__(self, prices: Prices) -> None:
+        self._prices = prices
+        self._known: dict[tuple[Any, ...], Steps] = {}
+
+    def amount(self, request: Request) -> int | None:
+        """The same amount as ``Prices.quote`` gives, at a tenth of the time; None: see there."""
+        at_ms = request.started_ms
+        if at_ms is None or request.nano_aiu is not None or request.web_searches or request.auto:
+            return None
+        found = self._steps(request, at_ms // DAY_MS)
+        if not found:
+            return None
+        return amount(
+            found,
+            request.input_tokens,
+            request.cache_read_tokens,
+            request.cache_write_tokens,
+            request.cache_write_1h_tokens,
+            request.output_tokens,
+        )
+
+    def amounts(self, shared: Request, rows: Sequence[Row]) -> list[int | None]:
+        """The same for each of these calls, which have all else in common."""
+        if shared.web_searches or shared.auto:
+            return [None] * len(rows)
+        found: list[int | None] = []
+        for row in rows:
+            at_ms = row[2]
+            if at_ms is None or row[9] is not None:
+                found.append(None)
+                continue
+            among = self._steps(shared, at_ms // DAY_MS)
+            found.append(amount(among, *row[3:8]) if among else None)
+        return found
+
+    def sum(self, shared: Request, rows: Sequence[Row]) -> int | None:
+        """The sum of ``amounts`` of calls without a bill, in columns; None where that takes
+        looking at them one by one."""
+        times, *figures = list(zip(*rows, strict=True))[2:8]
+        if shared.web_searches or shared.auto or None in times:
+            return None
+        days = {at_ms // DAY_MS for at_ms in times}
+        among = {self._steps(shared, day) for day in days}
+        return total(among.pop(), *figures) if len(among) == 1 else None
+
+    def _steps(self, call: Request, day: int) -> Steps:
+        """The rates of a day (days since 1970); none where they take an assumption."""
+        asked = call.model, call.provider, call.billing, call.tier, day
+        found = self._known.get(asked)
+        if found is None:
+            found = self._known[asked] = steps(self._prices.bands(*asked))
+        return found
 
 
 def steps(bands: list[Band]) -> Steps:

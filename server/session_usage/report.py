@@ -24,6 +24,7 @@ from session_usage.events import (
     Problem,
     Request,
 )
+from session_usage.plain import Sure
 from session_usage.pricing import Prices, Quote
 from session_usage.projects import project_of
 from session_usage.reconcile import Session
@@ -147,6 +148,7 @@ class Fold:
         self.rows: dict[tuple[Any, ...], Tally] = {}
         self._met: set[int] = set()
         self._prices = prices
+        self._sure = Sure(prices)
         self._contains = contains
         self._zone = zone or Zone()
 
@@ -192,7 +194,7 @@ class Fold:
     def _add_known(self, session: Session, others: list[Usage]) -> bool:
         """Counts the calls whose amount is billed, or priced without any assumption, all at once;
         the rest goes to ``others``. Was there any?"""
-        contains, sure = self._contains, self._prices.sure
+        contains, sure = self._contains, self._sure.amount
         known: dict[tuple[str, str], tuple[list[Request], list[int]]] = {}
         for request in session.requests:
             amount, basis = request.nano_aiu, BILLED
@@ -223,9 +225,9 @@ class Fold:
             self.totals.add_rows(shared, paid, sum(billed), BILLED)
         if len(billed) < len(rows):
             priced = rows if not billed else [row for row in rows if row[9] is None]
-            spent = self._prices.sure_sum(shared, priced)
+            spent = self._sure.sum(shared, priced)
             if spent is None:
-                amounts = self._prices.sure_amounts(shared, priced)
+                amounts = self._sure.amounts(shared, priced)
                 pairs = list(zip(priced, amounts, strict=True))
                 unsure = [row for row, amount in pairs if amount is None]
                 others += calls._replace(rows=unsure).requests()
