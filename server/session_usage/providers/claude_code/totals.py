@@ -72,7 +72,10 @@ class Shape:
 
     def __init__(self, template: Template) -> None:
         self.fit = template.fit
-        self.said = template.places(*_SAID)
+        self.said = [
+            [number for number, path in enumerate(paths, 1) if path in _SAID]
+            for paths in (template.heads, template.tails)
+        ]
         (self.key,), _ = template.places(_KEY)
         _, (minute, *figures) = template.places(_TIME, *_FIGURES)
         self.figures = minute, minute + 1, minute + 2, *figures
