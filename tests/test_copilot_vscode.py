@@ -851,7 +851,7 @@ def test_R5_calls_of_the_same_figures_in_one_source_are_two_whatever_another_sou
 ) -> None:
     folder.log(began(), call(1, 10, "a1"), call(5, 10, "a2"))
     others = span("b1", 90, input_tokens=4321), span("b2", 95, input_tokens=4321)
-    spans(folder, *others, facts=dict.fromkeys(("b1", "b2"), {NANO: "7"}))
+    spans(folder, *others, facts={key: {NANO: "7"} for key in ("b1", "b2")})
     assert amounts(folder.session()) == [10, 10, 7, 7]
 
 
