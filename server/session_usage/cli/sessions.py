@@ -117,7 +117,7 @@ def _rows_of_ledger(
         workspace=options.workspace, since_ms=since, until_ms=until,
         limit=options.limit, offset=start,
     )  # fmt: skip
-    found = [codec.loads(row) for row in rows]
+    found = codec.loads(b"[" + b",".join(rows) + b"]")
     return [{name: row[name] for name in _LISTED} for row in found], number
 
 

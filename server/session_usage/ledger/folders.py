@@ -34,6 +34,15 @@ class Folders:
                 times[folder] = -1
         self._times = times
 
+    @property
+    def noted(self) -> list[str] | None:
+        """The folders that were noted; None when none are."""
+        return None if self._times is None else list(self._times)
+
+    def recall(self, times: dict[str, int]) -> None:
+        """These folders have nothing new since another process listed them."""
+        self._times, self._until = times, time.monotonic() + _LIST_SECONDS
+
     def forget(self) -> None:
         """The next sweep lists them again."""
         self._times = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +12,6 @@ from session_usage.events import Event
 from session_usage.ledger import cards, codec, store
 from session_usage.ledger.facts import Counted, Facts, without
 from session_usage.pricing import Prices
-from session_usage.providers import agents
 from session_usage.reconcile import Session
 from session_usage.report import amounts
 
@@ -242,13 +243,8 @@ class Reader:
 
     def nobody(self) -> list[int]:
         """Rows of calls that belong to no session, one an agent."""
-        return [
-            number
-            for provider in agents()
-            for (number,) in self.connection.execute(
-                "SELECT id FROM sessions WHERE agent = ? AND name = ''", (provider.agent,)
-            )
-        ]
+        query = "SELECT id FROM sessions WHERE name = ''"
+        return [number for (number,) in self.connection.execute(query)]
 
     def known_since(self) -> int | None:
         """Start of the first request there is a record of, epoch milliseconds."""
@@ -349,9 +345,11 @@ class Reader:
 
     def problems(self) -> list[Any]:
         """The problems of all sessions, as JSON fields."""
+        # to import the quick parser takes longer than a few of them
+        loads = codec.loads if "orjson" in sys.modules else json.loads
         result: list[Any] = []
         for (data,) in self.connection.execute(
             "SELECT trouble FROM sessions WHERE trouble IS NOT NULL ORDER BY updated_ms DESC"
         ):
-            result += codec.loads(data)
+            result += loads(data)
         return result

@@ -15,7 +15,7 @@ from stat import S_ISDIR
 from typing import NamedTuple
 
 from session_usage.events import START, Counter, Cursor, Event, Problem, Request, Source
-from session_usage.ledger import codec, store
+from session_usage.ledger import codec, listing, store
 from session_usage.ledger.care import since
 from session_usage.ledger.folders import Folders
 from session_usage.ledger.identity import (
@@ -97,6 +97,12 @@ class Scanner:
         self._version = -1
         self._rests: dict[Key, float] = {}
         self._folders = Folders()
+        self._recalls = True
+        self.seen: listing.Seen | None = None
+        """What somebody else has seen of folders and files a moment ago."""
+        self._listed_ns = 0
+        self._unread: set[Key] = set()
+        """What was found when the folders were listed, and is not in the ledger yet."""
 
     def changed(self) -> list[list[Found]]:
         """The sources that differ from what the ledger knows, those of one session together:
@@ -105,6 +111,13 @@ class Scanner:
         if self._folders.unchanged():
             # no folder has anything new in it: only known logs can have changed
             return self._grown(self._known)
+        seen, self.seen = self.seen, None
+        if seen is None and self._recalls:
+            seen = listing.look(self.connection, self.places)
+        self._recalls = False
+        if seen is not None:
+            self._folders.recall(seen.folders)
+            return self.touched(seen.grown)
         begun_ns = time.time_ns()
         with looking() as looked:
             library = Library(self.places)
@@ -130,7 +143,15 @@ class Scanner:
         self._note_gone(found.keys())
         kinds = {(each.source.agent, each.source.kind): key[0] for key, each in found.items()}
         self._folders.note(looked, kinds.values(), begun_ns)
-        return groups + [group for _, group in own]
+        groups += [group for _, group in own]
+        self._listed_ns, self._unread = begun_ns, {each.key for group in groups for each in group}
+        return groups
+
+    def remember(self) -> None:
+        """After a sweep: who starts later need not list the folders that were listed now."""
+        begun_ns, self._listed_ns = self._listed_ns, 0
+        if begun_ns and not self._unread and self._folders.noted is not None:
+            listing.note(self.connection, self.places, self._folders.noted, begun_ns)
 
     def behind(self) -> bool:
         """Does any source differ from what the ledger knows? Nothing is noted."""
@@ -173,6 +194,8 @@ class Scanner:
             except OSError:
                 continue
             size, mtime_ns = stat.st_size, stat.st_mtime_ns
+            if known.size == known.mtime_ns == 0:
+                continue  # its provider does not look at it a second time
             if known.owner is not None and known[2:] == (size, mtime_ns, False):
                 continue
             row = self._source(known.id)
@@ -214,6 +237,7 @@ class Scanner:
     def refresh(self) -> None:
         """Sources were marked to be read again by our own hand."""
         self._version = -1
+        self._recalls, self.seen = False, None
         self._folders.forget()
 
     def _load(self) -> None:
@@ -290,6 +314,7 @@ class Scanner:
                 "INSERT OR IGNORE INTO dirty VALUES(?)", [(number,) for number in touched]
             )
         self._known.update(written)
+        self._unread.difference_update(key for key, _ in written)
         return touched
 
     def _read(self, found: Found) -> Reading:
