@@ -67,7 +67,7 @@ def _index(path: str, places: Places, opened: ExitStack) -> Index | None:
     if not store.get(keeper.connection, "complete"):
         return None
     if keeper.lock.take():
-        keeper.scanner.seen = found.seen
+        keeper.scanner.folders.seen = found.seen
         _sweep(keeper)
         keeper.lock.release()
     elif keeper.behind():
