@@ -52,9 +52,10 @@ class Folders:
 
     def remember(self, connection: sqlite3.Connection, places: Places) -> None:
         """Notes for other processes what was listed, once all of it is in the ledger."""
-        begun_ns, self._begun_ns = self._begun_ns, 0
-        if begun_ns and not self.unread and self._times is not None:
-            listing.note(connection, places, self._times, begun_ns)
+        times, begun_ns = self._times, self._begun_ns
+        if begun_ns and times and not self.unread and listing.settled(times.values(), begun_ns):
+            listing.note(connection, places, times, begun_ns)
+            self._begun_ns = 0
 
     def recalled(self, connection: sqlite3.Connection, places: Places) -> listing.Seen | None:
         """What grew since another process listed the folders; None if they must be listed. To be
@@ -75,7 +76,12 @@ class Folders:
         """Is all as it was? False before the first listing, and once in a while."""
         if self._times is None or time.monotonic() > self._until:
             return False
-        return not self.changed()
+        now_ns = time.time_ns()
+        if self.changed():
+            return False
+        if self._begun_ns:  # not remembered yet: what was listed then is what would be listed now
+            self._begun_ns = now_ns
+        return True
 
     def changed(self) -> bool:
         """Did one of the folders that were noted change since?"""

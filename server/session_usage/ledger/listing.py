@@ -65,11 +65,17 @@ def note(
         marks = _marks(files, beside)
     except OSError:
         return
-    if max((max(mark[:2]) for mark in marks.values()), default=0) > begun_ns - _SETTLED_NS:
+    if not settled((max(mark[:2]) for mark in marks.values()), begun_ns):
         return
     told = [_scope(places), begun_ns // 1_000_000_000, sorted(beside), _digest(connection, marks)]
     with store.transaction(connection):
         store.put(connection, _NAME, codec.dumps(told))
+
+
+def settled(times: Iterable[int], begun_ns: int) -> bool:
+    """Did folders with these times change long enough before ``begun_ns``? -1: just now."""
+    known = sorted(times)
+    return not known or (known[0] >= 0 and known[-1] <= begun_ns - _SETTLED_NS)
 
 
 def look(connection: sqlite3.Connection, places: Places) -> Seen | None:
