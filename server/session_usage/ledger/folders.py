@@ -54,8 +54,8 @@ class Folders:
         """Notes for other processes what was listed, once all of it is in the ledger."""
         times, begun_ns = self._times, self._begun_ns
         if begun_ns and times and not self.unread and listing.settled(times.values(), begun_ns):
-            listing.note(connection, places, times, begun_ns)
-            self._begun_ns = 0
+            if listing.note(connection, places, times, begun_ns):
+                self._begun_ns = 0
 
     def recalled(self, connection: sqlite3.Connection, places: Places) -> listing.Seen | None:
         """What grew since another process listed the folders; None if they must be listed. To be

@@ -53,23 +53,27 @@ class Seen(NamedTuple):
 
 def note(
     connection: sqlite3.Connection, places: Places, looked: Iterable[str], begun_ns: int
-) -> None:
-    """All logs in the folders ``looked``, listed from ``begun_ns`` on, are in the ledger."""
+) -> bool:
+    """All logs in the folders ``looked``, listed from ``begun_ns`` on, are in the ledger.
+
+    False where a folder changed a moment before: later it may be noted that nothing did since.
+    """
     files = _files(connection)
     if files is None:
-        return
+        return True
     from session_usage.ledger import codec
 
     beside = set(looked).symmetric_difference(_folders(files))
     try:
         marks = _marks(files, beside)
-    except OSError:
-        return
+    except OSError:  # one is gone: it will be listed again
+        return True
     if not settled((max(mark[:2]) for mark in marks.values()), begun_ns):
-        return
+        return False
     told = [_scope(places), begun_ns // 1_000_000_000, sorted(beside), _digest(connection, marks)]
     with store.transaction(connection):
         store.put(connection, _NAME, codec.dumps(told))
+    return True
 
 
 def settled(times: Iterable[int], begun_ns: int) -> bool:
