@@ -53,9 +53,12 @@ class Folders:
     def remember(self, connection: sqlite3.Connection, places: Places) -> None:
         """Notes for other processes what was listed, once all of it is in the ledger."""
         times, begun_ns = self._times, self._begun_ns
-        if begun_ns and times and not self.unread and listing.settled(times.values(), begun_ns):
-            if listing.note(connection, places, times, begun_ns):
-                self._begun_ns = 0
+        if not (begun_ns and times) or self.unread:
+            return
+        if listing.settled(times.values(), begun_ns) and listing.note(
+            connection, places, times, begun_ns
+        ):
+            self._begun_ns = 0
 
     def recalled(self, connection: sqlite3.Connection, places: Places) -> listing.Seen | None:
         """What grew since another process listed the folders; None if they must be listed. To be
