@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -345,11 +343,9 @@ class Reader:
 
     def problems(self) -> list[Any]:
         """The problems of all sessions, as JSON fields."""
-        # to import the quick parser takes longer than a few of them
-        loads = codec.loads if "orjson" in sys.modules else json.loads
         result: list[Any] = []
         for (data,) in self.connection.execute(
             "SELECT trouble FROM sessions WHERE trouble IS NOT NULL ORDER BY updated_ms DESC"
         ):
-            result += loads(data)
+            result += codec.loads_little(data)
         return result
