@@ -325,7 +325,9 @@ def test_a_row_of_any_text_is_the_json_of_all_its_fields(
     reader = Reader(ledger.path)
     plain = json.loads(reader.sessions()[0][0])
     ledger.keeper.connection.execute(f"UPDATE sessions SET {column} = ? WHERE listed", (value,))
-    ledger.keeper.connection.execute("UPDATE labels SET text = replace(text, '-', '%b')")
+    ledger.keeper.connection.execute(
+        "UPDATE labels SET text = CAST(replace(text, '-', '%b') AS BLOB)"
+    )
     ((row,), total) = reader.sessions()
     found = json.loads(row)
     reader.close()
