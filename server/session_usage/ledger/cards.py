@@ -29,8 +29,10 @@ _FIGURES = (
     + ",".join(f'"{name}":%b' for name in _TOTALS)
     + "}}"
 ).encode()
-_QUICK = ", ".join(f"'{name}', {column}" for name, column in _TEXTS.items())
-_QUICK = f"CAST(json_object({_QUICK}) AS BLOB), label, row"
+_BYTES = " OR ".join(f"{column} >= x''" for column in _TEXTS.values())
+"""Is one of them no text? Bytes are more than any text."""
+_OBJECT = ", ".join(f"'{name}', {column}" for name, column in _TEXTS.items())
+_QUICK = f"CASE WHEN {_BYTES} THEN NULL ELSE CAST(json_object({_OBJECT}) AS BLOB) END, label, row"
 _COLUMNS = ", ".join((*_TEXTS.values(), "label", "row"))
 
 
@@ -60,8 +62,10 @@ def finished(connection: sqlite3.Connection, rest: str, values: Sequence[Any]) -
                 f"SELECT {_QUICK} FROM sessions {rest}", values
             )
         ]
-    except (sqlite3.OperationalError, TypeError):
-        # a text of bytes (or a SQLite without JSON), a row of another version
+    except (sqlite3.OperationalError, TypeError) as error:
+        if isinstance(error, sqlite3.OperationalError) and "no such function" not in str(error):
+            raise
+        # a text of bytes, a row of another version, a SQLite without JSON
         return [
             whole[label] % (_object(texts)[:-1], *_parts(row))
             for *texts, label, row in connection.execute(
