@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -301,6 +303,51 @@ def test_C14_what_filters_select_adds_up(ledger: Ledger) -> None:
         ]
         for field in ("requests", "nanoAiu", "inputTokens"):
             assert sum(part[field] for part in parts) == whole["totals"][field]  # type: ignore[index,misc]
+
+
+ODD = '"\\/\b\f\n\r\t\x01\x1f\x1e\x7f\0 100 % %b ü 模 😀'
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "field", "expected"),
+    [
+        ("title", None, "title", None),
+        ("title", ODD, "title", ODD),
+        ("name", ODD, "id", ODD),
+        ("workspace", b"/tmp/\xff", "workspace", "/tmp/\udcff"),
+        ("row", b'null\x1f"2026-11-20"\x1f1', "updatedAt", "2026-11-20"),
+    ],
+)
+def test_a_row_of_any_text_is_the_json_of_all_its_fields(
+    ledger: Ledger, column: str, value: object, field: str, expected: object
+) -> None:
+    ledger.sweep()
+    reader = Reader(ledger.path)
+    plain = json.loads(reader.sessions()[0][0])
+    ledger.keeper.connection.execute(f"UPDATE sessions SET {column} = ? WHERE listed", (value,))
+    ledger.keeper.connection.execute(
+        "UPDATE labels SET text = CAST(replace(text, '-', '%b') AS BLOB)"
+    )
+    ((row,), total) = reader.sessions()
+    found = json.loads(row)
+    reader.close()
+    assert (total, found[field]) == (1, expected)
+    assert list(found) == list(plain)
+    assert list(found["totals"]) == list(plain["totals"])
+    assert row == codec.dumps(found)  # no byte more than it takes
+    same = found.keys() - {field, "models", *(("createdAt", "totals") if column == "row" else ())}
+    assert {name: found[name] for name in same} == {name: plain[name] for name in same}
+
+
+def test_a_page_of_what_a_pattern_finds(ledger: Ledger) -> None:
+    ledger.sweep()
+    reader = Reader(ledger.path)
+    (name,) = names(reader)
+    for pattern, expected in ((name[:9], 1), ("no such thing", 0)):
+        rows, total = reader.sessions(fits=re.compile(pattern).search, limit=1)
+        assert (len(rows), total) == (expected, expected)
+        assert reader.sessions(fits=re.compile(pattern).search, offset=1) == ([], expected)
+    reader.close()
 
 
 def test_what_is_forgotten_does_not_come_back(ledger: Ledger, logs: Path) -> None:

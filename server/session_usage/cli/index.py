@@ -45,34 +45,34 @@ def indexed(options: argparse.Namespace) -> Iterator[Index | None]:
         return
     import sqlite3
 
-    try:
-        keeper = _keeper(path, places)
-    except (OSError, sqlite3.Error):
-        yield None
-        return
-    with closing(keeper):
+    with ExitStack() as opened:
         index = None
-        with suppress(sqlite3.Error):
-            index = _up_to_date(keeper)
-        if index is None:
-            yield None
-            return
-        with closing(index.reader):
-            yield index
+        with suppress(OSError, sqlite3.Error):
+            index = _index(path, places, opened)
+        yield index
 
 
-def _up_to_date(keeper: Keeper) -> Index | None:
-    from session_usage.ledger import store
+def _index(path: str, places: Places, opened: ExitStack) -> Index | None:
+    from session_usage.ledger.prices import load_prices
     from session_usage.ledger.query import Reader
+    from session_usage.ledger.standing import standing
 
+    reader = opened.enter_context(closing(Reader(path)))
+    found = standing(reader.connection, places, lambda file: load_prices(places, file))
+    if found.prices is not None:
+        return Index(reader, found.prices)
+    from session_usage.ledger import store
+
+    keeper = opened.enter_context(closing(_keeper(path, places)))
     if not store.get(keeper.connection, "complete"):
         return None
     if keeper.lock.take():
+        keeper.scanner.folders.seen = found.seen
         _sweep(keeper)
         keeper.lock.release()
     elif keeper.behind():
         return None
-    return Index(Reader(keeper.path), keeper.prices())
+    return Index(reader, keeper.prices())
 
 
 def index(options: argparse.Namespace) -> None:

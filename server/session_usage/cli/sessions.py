@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from session_usage.cli.common import (
+    MANY,
     NOT_READ,
     agents_of,
     camel,
@@ -117,7 +118,8 @@ def _rows_of_ledger(
         workspace=options.workspace, since_ms=since, until_ms=until,
         limit=options.limit, offset=start,
     )  # fmt: skip
-    found = [codec.loads(row) for row in rows]
+    loads = codec.loads_little if len(rows) <= MANY else codec.loads
+    found = loads(b"[" + b",".join(rows) + b"]")
     return [{name: row[name] for name in _LISTED} for row in found], number
 
 

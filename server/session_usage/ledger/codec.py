@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 import zlib
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
@@ -87,6 +88,11 @@ def loads(data: bytes | str) -> Any:
     """The value of JSON that ``dumps`` wrote or a client sent; ValueError if it is none."""
     orjson = _orjson()
     return json.loads(data) if orjson is None else orjson.loads(data)
+
+
+def loads_little(data: bytes | str) -> Any:
+    """The same for a few kilobytes: to import the quick parser takes longer, unless it is there."""
+    return loads(data) if "orjson" in sys.modules else json.loads(data)
 
 
 def names() -> dict[str, list[str]]:

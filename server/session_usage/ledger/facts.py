@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -126,5 +125,7 @@ def without(priced: list[Amount], elsewhere: set[int]) -> list[Amount]:
 
 def mark(request: Request) -> int:
     """A number for a call's key, the same in every process."""
+    import hashlib
+
     text = f"{request.agent}\0{request.key}".encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)

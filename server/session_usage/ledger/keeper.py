@@ -9,11 +9,10 @@ from session_usage import __version__
 from session_usage.ledger import care, codec, store
 from session_usage.ledger.scan import Scanner
 from session_usage.ledger.sums import Sums
-from session_usage.ledger.wishes import Wishes, union, wished
+from session_usage.ledger.wishes import Wishes, retained_from, widened, wished
 from session_usage.places import Places
 from session_usage.pricing import Prices
 
-_DAY_MS = 86_400_000
 Stop = Callable[[], bool]
 Tell = Callable[[int, int], None]
 
@@ -65,27 +64,27 @@ class Keeper:
         excluded = codec.dumps(list(wishes.excluded))
         if excluded != excluded_before:
             care.include_again(self.connection, wishes.excluded)
-        with store.transaction(self.connection):
-            store.put(self.connection, "excluded", excluded)
-            if store.get(self.connection, "prices") != stamp:
-                store.put(self.connection, "prices", stamp)
-                self.connection.execute("INSERT OR IGNORE INTO dirty SELECT id FROM sessions")
-            if store.get(self.connection, "program") != __version__:
-                # another version may read more out of the same logs
-                store.put(self.connection, "program", __version__)
-                self.connection.execute("UPDATE files SET size = -1")
+        of = {"excluded": excluded, "prices": stamp, "program": __version__}
+        before = {name: store.get(self.connection, name) for name in of}
+        if before != of:
+            with store.transaction(self.connection):
+                for name, value in of.items():
+                    store.put(self.connection, name, value)
+                if before["prices"] != stamp:
+                    self.connection.execute("INSERT OR IGNORE INTO dirty SELECT id FROM sessions")
+                if before["program"] != __version__:
+                    # another version may read more out of the same logs
+                    self.connection.execute("UPDATE files SET size = -1")
         self._widen(wishes)
         self._wishes = wishes
-        self.scanner.refresh()
+        if self.sums is not None or before != of:
+            self.scanner.refresh()
         self.sums = Sums(self.connection, prices, wishes.excluded)
         return self.sums
 
     def _widen(self, wishes: Wishes) -> None:
         """Looks where any process that keeps this ledger was told to look."""
-        self.scanner.places = self._places._replace(
-            user_data_dirs=union(self._places.user_data_dirs, wishes.user_data_dirs),
-            agent_log_dirs=union(self._places.agent_log_dirs, wishes.agent_log_dirs),
-        )
+        self.scanner.places = widened(self._places, wishes)
 
     def sweep(self, stop: Stop = lambda: False, tell: Tell = lambda done, of: None) -> int:
         """Reads everything that changed and renews the sums; returns how many sessions changed.
@@ -107,6 +106,7 @@ class Keeper:
                 done += sums.settle(touched, stop)
             tell(at, len(groups))
         done += sums.settle(stop=stop)
+        self.scanner.remember()
         if not store.get(self.connection, "complete"):
             with store.transaction(self.connection):
                 store.put(self.connection, "complete", 1)
@@ -134,9 +134,6 @@ class Keeper:
         return self.sweep(stop, tell)
 
     def _retain(self) -> None:
-        days = self._wishes.retention_days if self._wishes else 0
-        if not days:
-            return
-        before = (int(time.time() * 1000) // _DAY_MS - days) * _DAY_MS
+        before = retained_from(self._wishes or Wishes())
         if before > int(store.get(self.connection, "forget_before", 0)):
             care.forget_before(self.connection, before)

@@ -10,7 +10,6 @@ from session_usage.events import Event
 from session_usage.ledger import cards, codec, store
 from session_usage.ledger.facts import Counted, Facts, without
 from session_usage.pricing import Prices
-from session_usage.providers import agents
 from session_usage.reconcile import Session
 from session_usage.report import amounts
 
@@ -56,6 +55,10 @@ def folded(text: str) -> str:
 
 def _contains(place: Any, text: str) -> bool:
     return place is not None and folded(text) in store.restored(place).casefold()
+
+
+def _fitting(fits: Callable[[str], object]) -> Callable[[Any, Any], bool]:
+    return lambda title, name: bool(fits(store.restored(title or "")) or fits(store.restored(name)))
 
 
 class Reader:
@@ -110,26 +113,19 @@ class Reader:
         if until_ms is not None:
             terms.append("COALESCE(begin_ms, updated_ms) < ?")
             values.append(until_ms)
-        where = " AND ".join(terms)
-        order = "ORDER BY updated_ms DESC, name DESC"
         if fits is not None:
-            found = [
-                row
-                for row in self.connection.execute(
-                    f"SELECT {cards.COLUMNS} FROM sessions WHERE {where} {order}", values
-                )
-                if fits(store.restored(row[2] or "")) or fits(store.restored(row[1]))
-            ]
-            end = None if limit < 0 else offset + limit
-            return cards.finished(self.connection, found[offset:end]), len(found)
+            self.connection.create_function("fits", 2, _fitting(fits))
+            terms.append("fits(title, name)")
+        where = " AND ".join(terms)
         total = self.connection.execute(
             f"SELECT count(*) FROM sessions WHERE {where}", values
         ).fetchone()[0]
-        rows = self.connection.execute(
-            f"SELECT {cards.COLUMNS} FROM sessions WHERE {where} {order} LIMIT ? OFFSET ?",
+        rows = cards.finished(
+            self.connection,
+            f"WHERE {where} ORDER BY updated_ms DESC, name DESC LIMIT ? OFFSET ?",
             (*values, limit, offset),
         )
-        return cards.finished(self.connection, rows), int(total)
+        return rows, int(total)
 
     def find(self, name: str, agents: Sequence[str] = ()) -> Ref:
         """The session with this id, an unambiguous beginning of it, or a log at this path.
@@ -159,12 +155,10 @@ class Reader:
 
     def row(self, ref: Ref) -> bytes:
         """The prepared ``SessionRow`` of a session; raises SessionNotFound once it is forgotten."""
-        found = self.connection.execute(
-            f"SELECT {cards.COLUMNS} FROM sessions WHERE id = ? AND row IS NOT NULL", (ref.id,)
-        ).fetchone()
-        if found is None:
+        found = cards.finished(self.connection, "WHERE id = ? AND row IS NOT NULL", (ref.id,))
+        if not found:
             raise SessionNotFound(f"no session {ref.name!r}")
-        return cards.finished(self.connection, [found])[0]
+        return found[0]
 
     def load(self, ref: Ref, more: Iterable[Event] = ()) -> Session:
         """A session, reconciled from its facts and ``more`` that no source holds yet."""
@@ -247,13 +241,8 @@ class Reader:
 
     def nobody(self) -> list[int]:
         """Rows of calls that belong to no session, one an agent."""
-        return [
-            number
-            for provider in agents()
-            for (number,) in self.connection.execute(
-                "SELECT id FROM sessions WHERE agent = ? AND name = ''", (provider.agent,)
-            )
-        ]
+        query = "SELECT id FROM sessions WHERE name = ''"
+        return [number for (number,) in self.connection.execute(query)]
 
     def known_since(self) -> int | None:
         """Start of the first request there is a record of, epoch milliseconds."""
@@ -358,5 +347,5 @@ class Reader:
         for (data,) in self.connection.execute(
             "SELECT trouble FROM sessions WHERE trouble IS NOT NULL ORDER BY updated_ms DESC"
         ):
-            result += codec.loads(data)
+            result += codec.loads_little(data)
         return result

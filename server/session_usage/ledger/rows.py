@@ -1,7 +1,8 @@
-"""Writing the facts of a source: in place of what was known, or after it."""
+"""Writing a source and its facts: in place of what was known, or after it."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 
 from session_usage.events import Event, Request, Source
@@ -13,10 +14,47 @@ _CHUNKS = 24
 
 
 class Rows:
-    """The table of facts. Used inside a transaction."""
+    """The tables of files and facts. Used inside a transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
+
+    def insert(self, source: Source, owner: int | None) -> int:
+        """A row for a source that is new."""
+        origin = store.number(self.connection, "origins", (source.agent, source.kind))
+        return int(
+            self.connection.execute(
+                "INSERT INTO files(origin, folder, name, owner, size, mtime_ns)"
+                " VALUES(?, ?, ?, ?, 0, 0)",
+                (origin, *store.halves(self.connection, source.path), owner),
+            ).lastrowid
+            or 0
+        )
+
+    def moved(self, source: Source, stat: os.stat_result | None) -> int | None:
+        """The row of the same file under the name it had before, if that is gone."""
+        if stat is None or not stat.st_ino:
+            return None
+        rows = self.connection.execute(
+            "SELECT id, path FROM sources WHERE gone = 1 AND inode = ? AND device = ?"
+            " AND kind = ? AND agent = ? AND session = ?",
+            (
+                stat.st_ino,
+                stat.st_dev,
+                source.kind,
+                source.agent,
+                store.stored(source.session or ""),
+            ),
+        ).fetchall()
+        for number, path in rows:
+            if os.path.lexists(store.restored(path)):
+                continue
+            self.connection.execute(
+                "UPDATE files SET folder = ?, name = ? WHERE id = ?",
+                (*store.halves(self.connection, source.path), number),
+            )
+            return int(number)
+        return None
 
     def old(self, number: int, source: Source) -> dict[int, tuple[list[Event], list[Event]]]:
         """Session -> (events, kept events) as the ledger has them of a source."""

@@ -96,15 +96,18 @@ class Scanner:
         self._known: dict[Key, Known] = {}
         self._version = -1
         self._rests: dict[Key, float] = {}
-        self._folders = Folders()
+        self.folders = Folders()
 
     def changed(self) -> list[list[Found]]:
         """The sources that differ from what the ledger knows, those of one session together:
         databases of many sessions first, then the newest sessions. Notes which are gone."""
         self._load()
-        if self._folders.unchanged():
+        if self.folders.unchanged():
             # no folder has anything new in it: only known logs can have changed
             return self._grown(self._known)
+        seen = self.folders.recalled(self.connection, self.places)
+        if seen is not None:
+            return self.touched(seen.grown)
         begun_ns = time.time_ns()
         with looking() as looked:
             library = Library(self.places)
@@ -129,8 +132,14 @@ class Scanner:
         own.sort(key=lambda item: item[0], reverse=True)
         self._note_gone(found.keys())
         kinds = {(each.source.agent, each.source.kind): key[0] for key, each in found.items()}
-        self._folders.note(looked, kinds.values(), begun_ns)
-        return groups + [group for _, group in own]
+        groups += [group for _, group in own]
+        unread = {each.key for group in groups for each in group}
+        self.folders.note(looked, kinds.values(), begun_ns, unread)
+        return groups
+
+    def remember(self) -> None:
+        """After a sweep: who starts later need not list the folders that were listed now."""
+        self.folders.remember(self.connection, self.places)
 
     def behind(self) -> bool:
         """Does any source differ from what the ledger knows? Nothing is noted."""
@@ -173,6 +182,8 @@ class Scanner:
             except OSError:
                 continue
             size, mtime_ns = stat.st_size, stat.st_mtime_ns
+            if known.size == known.mtime_ns == 0:
+                continue  # its provider does not look at it a second time
             if known.owner is not None and known[2:] == (size, mtime_ns, False):
                 continue
             row = self._source(known.id)
@@ -209,12 +220,12 @@ class Scanner:
 
     def stirred(self) -> bool:
         """Is something new in a folder where logs appear? Much cheaper than a sweep."""
-        return self._folders.changed()
+        return self.folders.changed()
 
     def refresh(self) -> None:
         """Sources were marked to be read again by our own hand."""
         self._version = -1
-        self._folders.forget()
+        self.folders.forget()
 
     def _load(self) -> None:
         """Reads what the ledger knows, unless nobody else wrote to it since."""
@@ -290,6 +301,7 @@ class Scanner:
                 "INSERT OR IGNORE INTO dirty VALUES(?)", [(number,) for number in touched]
             )
         self._known.update(written)
+        self.folders.unread.difference_update(key for key, _ in written)
         return touched
 
     def _read(self, found: Found) -> Reading:
@@ -333,12 +345,12 @@ class Scanner:
         touched: set[int] = set()
         number = reading.known
         if number is None:
-            number = self._moved(reading) or self._insert(source, owner)
+            number = self._rows.moved(source, reading.stat) or self._rows.insert(source, owner)
         row = connection.execute(
             "SELECT owner, offset FROM files WHERE id = ?", (number,)
         ).fetchone()
         if row is None:  # forgotten while we read
-            number = self._insert(source, owner)
+            number = self._rows.insert(source, owner)
             row = (None, 0)
         if not reading.replace and row[1] != reading.before:
             return number, touched  # somebody else wrote: the next sweep reads from there
@@ -395,44 +407,6 @@ class Scanner:
                     self.connection.execute("UPDATE sessions SET cut = 1 WHERE id = ?", (number,))
             result[number] = events
         return result
-
-    def _insert(self, source: Source, owner: int | None) -> int:
-        """A row for a source that is new."""
-        origin = store.number(self.connection, "origins", (source.agent, source.kind))
-        return int(
-            self.connection.execute(
-                "INSERT INTO files(origin, folder, name, owner, size, mtime_ns)"
-                " VALUES(?, ?, ?, ?, 0, 0)",
-                (origin, *store.halves(self.connection, source.path), owner),
-            ).lastrowid
-            or 0
-        )
-
-    def _moved(self, reading: Reading) -> int | None:
-        """The row of the same file under the name it had before, if that is gone."""
-        source, stat = reading.found.source, reading.stat
-        if stat is None or not stat.st_ino:
-            return None
-        rows = self.connection.execute(
-            "SELECT id, path FROM sources WHERE gone = 1 AND inode = ? AND device = ?"
-            " AND kind = ? AND agent = ? AND session = ?",
-            (
-                stat.st_ino,
-                stat.st_dev,
-                source.kind,
-                source.agent,
-                store.stored(source.session or ""),
-            ),
-        ).fetchall()
-        for number, path in rows:
-            if os.path.lexists(store.restored(path)):
-                continue
-            self.connection.execute(
-                "UPDATE files SET folder = ?, name = ? WHERE id = ?",
-                (*store.halves(self.connection, source.path), number),
-            )
-            return int(number)
-        return None
 
     def _note_copies(self, number: int, owner: Session, events: list[Event]) -> set[int]:
         """Remembers whose calls this source holds copies of; those sessions change, too."""

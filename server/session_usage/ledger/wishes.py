@@ -3,11 +3,17 @@ whichever process that is."""
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from session_usage.places import Places
+
 if TYPE_CHECKING:
     import sqlite3
+
+_DAY_MS = 86_400_000
 
 
 class Wishes(NamedTuple):
@@ -38,13 +44,28 @@ def wish(connection: sqlite3.Connection, wishes: Wishes) -> None:
 
 def wished(connection: sqlite3.Connection) -> Wishes:
     """The settings as last written."""
-    from session_usage.ledger import codec, store
+    from session_usage.ledger import store
 
     data = store.get(connection, "wishes")
     if data is None:
         return Wishes()
-    excluded, days, user_data, agent_logs, prices = codec.loads(data)
+    excluded, days, user_data, agent_logs, prices = json.loads(data)
     return Wishes(tuple(excluded), days, tuple(user_data), tuple(agent_logs), prices)
+
+
+def widened(places: Places, wishes: Wishes) -> Places:
+    """The places with the folders that any process that keeps the ledger was told of."""
+    return places._replace(
+        user_data_dirs=union(places.user_data_dirs, wishes.user_data_dirs),
+        agent_log_dirs=union(places.agent_log_dirs, wishes.agent_log_dirs),
+    )
+
+
+def retained_from(wishes: Wishes) -> int:
+    """Before this instant, epoch milliseconds, nothing is to be kept; 0 where all is."""
+    if not wishes.retention_days:
+        return 0
+    return (int(time.time() * 1000) // _DAY_MS - wishes.retention_days) * _DAY_MS
 
 
 def union(one: Iterable[str], other: Iterable[str]) -> tuple[str, ...]:

@@ -144,7 +144,7 @@ def register(agent: str, provider: Provider) -> None:
 
 def default_providers() -> dict[str, Provider]:
     """Every provider there is, by agent; a copy, so that changes to it change nothing."""
-    return {name: provider_for(name) for name in _names()}
+    return {name: provider_for(name) for name in names()}
 
 
 def provider_for(agent: str) -> Provider:
@@ -155,7 +155,7 @@ def provider_for(agent: str) -> Provider:
         module = _BUILT_IN.get(name)
         found = import_module(module).PROVIDER if module else _installed().get(name)
     if found is None:
-        known = ", ".join([*_names(), *ALIASES, "all"])
+        known = ", ".join([*names(), *ALIASES, "all"])
         raise UnknownAgent(f"unknown agent {agent!r}; choose one of: {known}")
     return found
 
@@ -163,11 +163,12 @@ def provider_for(agent: str) -> Provider:
 def agents(agent: str = "all") -> list[Provider]:
     """The providers that ``agent`` names: one, or every one for ``all``."""
     if agent == "all":
-        return [provider_for(name) for name in _names()]
+        return [provider_for(name) for name in names()]
     return [provider_for(agent)]
 
 
-def _names() -> list[str]:
+def names() -> list[str]:
+    """The agents there are a provider for; none is imported."""
     return list(dict.fromkeys([*_BUILT_IN, *_installed(), *_registered]))
 
 
