@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -156,6 +157,8 @@ def timed(call: Callable[[], Any], times: int) -> list[float]:
     return found
 
 
+_IDLE = 120.0
+"""Seconds: everything that is done now and then is done at least once."""
 _PAUSE = 0.005
 """Seconds between two pings: a client that never rests takes a processor for itself."""
 _ASK = 0.5
@@ -220,25 +223,33 @@ def cold(client: Client, home: Path) -> Pings:
     return Pings(time.perf_counter() - begun, ours[0], ours, theirs)
 
 
-def pushes(client: Client, home: Path, times: int = 30) -> list[float]:
-    """Milliseconds from an appended request to its ``statusChanged``; there is one subscription."""
-    sample = next((HERE.parent / "data/copilot-cli/capi-tools/state").rglob("events.jsonl"))
-    log = home / ".copilot/session-state" / sample.parent.name / "events.jsonl"
-    shutil.rmtree(log.parent, ignore_errors=True)
-    shutil.copytree(sample.parent, log.parent, copy_function=shutil.copyfile)
-    client.note("copilotUsage/sessionEvent", lambda event: event["session"] == log.parent.name)
-    lines = [line for line in sample.read_bytes().splitlines() if b"session.usage_record" in line]
-    line = lines[-1]
-    usage = line[line.index(b'"usageId":"') + 11 :].split(b'"')[0]
-    found = []
-    for number in range(times):
-        client.notes.clear()
-        with log.open("ab") as file:
-            begun = time.perf_counter()
-            file.write(line.replace(usage, b"bench-%d" % number) + b"\n")
-        client.note("copilotUsage/statusChanged")
-        found.append((time.perf_counter() - begun) * 1000)
-    return found
+class Live:
+    """A session of Copilot CLI that is being written, new to the server."""
+
+    def __init__(self, client: Client, home: Path) -> None:
+        sample = next((HERE.parent / "data/copilot-cli/capi-tools/state").rglob("events.jsonl"))
+        text = sample.read_bytes()
+        name = str(uuid.uuid4())
+        self.log = home / ".copilot/session-state" / name / "events.jsonl"
+        self._client = client
+        self._line = [each for each in text.splitlines() if b"session.usage_record" in each][-1]
+        self._usage = self._line[self._line.index(b'"usageId":"') + 11 :].split(b'"')[0]
+        self.log.parent.mkdir(parents=True)
+        self.log.write_bytes(text.replace(sample.parent.name.encode(), name.encode()))
+        client.note("copilotUsage/sessionEvent", lambda event: event["session"] == name)
+
+    def pushes(self, times: int) -> list[float]:
+        """Milliseconds from an appended request to its ``statusChanged``, for one subscription."""
+        found = []
+        for _ in range(times):
+            self._client.notes.clear()
+            line = self._line.replace(self._usage, str(uuid.uuid4()).encode()) + b"\n"
+            with self.log.open("ab") as file:
+                begun = time.perf_counter()
+                file.write(line)
+            self._client.note("copilotUsage/statusChanged")
+            found.append((time.perf_counter() - begun) * 1000)
+        return found
 
 
 def resident(process: int) -> float:
@@ -248,12 +259,9 @@ def resident(process: int) -> float:
 
 
 def used(processes: list[int]) -> float:
-    """Seconds of processor time so far (Linux)."""
-    ticks = 0
-    for process in processes:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    """Seconds of processor time so far, of all threads (Linux)."""
+    threads = [each for number in processes for each in Path(f"/proc/{number}/task").iterdir()]
+    return sum(int((each / "schedstat").read_text().split()[0]) for each in threads) / 1e9
 
 
 def main() -> int:
@@ -296,15 +304,22 @@ def main() -> int:
             page = timed(lambda n=limit: client.result("listSessions", {"limit": n}), 20)  # type: ignore[misc]
             row(f"listSessions, {limit} rows, inside; at the client, JSON read", goal,
                 f"{pages(ledger['path'], limit)}; {min(page):.1f} ms")  # fmt: skip
-        latency = pushes(client, home)
+        live = Live(client, home)
+        latency = live.pushes(30)
         row("line appended to statusChanged, p50 / p99", "< 150 / 1000 ms",
             f"{percentile(latency, 0.5):.0f} / {percentile(latency, 0.99):.0f} ms")  # fmt: skip
         time.sleep(options.settle)
-        before = used(processes)
-        time.sleep(30)
-        row("idle, server and child", "< 0.5 % CPU", f"{(used(processes) - before) / 0.3:.2f} %")
+        before = [used([process]) for process in processes]
+        time.sleep(_IDLE)
+        idle = [
+            100 * (used([each]) - was) / _IDLE for each, was in zip(processes, before, strict=True)
+        ]
+        row("idle, server + child", "together < 0.5 % CPU",
+            " + ".join(f"{each:.2f} %" for each in idle))  # fmt: skip
+        row("the first line appended after that", "", f"{live.pushes(1)[0]:.0f} ms")
         row("memory after all that", "",
             " + ".join(f"{resident(process):.0f} MB" for process in processes))  # fmt: skip
+    shutil.rmtree(live.log.parent)
     row("no-change rescan", "<= 100 ms", rescan(home, ledger["path"]))
     copy = str(folder / "million.db")
     shutil.copyfile(ledger["path"], copy)
