@@ -34,11 +34,11 @@ _WINDOWS = 6
 """So many of the latest windows of each VS Code are where sessions are born."""
 _PAUSES = ((10.0, 0.04), (60.0, 0.1), (1800.0, 0.25))
 """(seconds since something happened, seconds between two looks)."""
-_OTHERS = 0.2
-"""Seconds between two looks at anything but the few newest logs."""
+_OTHERS, _QUIET_OTHERS = 0.2, 0.45
+"""Seconds between two looks at anything but the few newest logs; after a quiet minute."""
 _SLOWEST = 0.5
-_AROUND_SHARE, _SWEEP_SHARE = 1_000, 2_000
-"""A look around, or a sweep, may take this part of the time until the next."""
+_SHARE = 2_000
+"""A sweep, or a look around, may take this part of the time until the next."""
 _SWEEP_LEAST, _SWEEP_MOST = 2.0, 120.0
 _STIR_SHARE = 50
 """The same where something is new in a folder: it may be one in which much comes and goes."""
@@ -57,7 +57,7 @@ class Watcher:
         self.told = 0
         self.told_at = 0.0
         self.writing = False
-        self.stopped = False
+        self.stopped = self.idle = False
         self.next_sweep = self.next_others = self.next_around = 0.0
         self.swept = self.dear = 0.0
         self.last_change = time.monotonic()
@@ -87,6 +87,7 @@ class Watcher:
     def take_over(self) -> None:
         """Becomes the one that scans, if nobody else is."""
         self.writing = self.keeper.lock.take()
+        self.idle = False
         self.tell(writer=self.writing)
         if not self.writing:
             self.next_sweep = time.monotonic() + _SWEEP_LEAST
@@ -99,11 +100,13 @@ class Watcher:
         if self.stopped:
             return
         self.notice()
-        self.tell(idle=True)
+        if not self.idle:
+            self.idle = True
+            self.tell(idle=True)
         self.report_trouble()
         self.swept = time.monotonic()
         self.dear = max(self.keeper.cost, self.dear * 0.9)
-        rest = min(max(_SWEEP_LEAST, self.keeper.cost * _SWEEP_SHARE), _SWEEP_MOST)
+        rest = min(max(_SWEEP_LEAST, self.keeper.cost * _SHARE), _SWEEP_MOST)
         self.next_sweep = time.monotonic() + rest
         self.choose(begun_ns)
 
@@ -119,6 +122,7 @@ class Watcher:
             self.told_at = now
             self.notice()
             if of > 3:
+                self.idle = False
                 self.tell(progress=[done, of])
 
     def choose(self, begun_ns: int) -> None:
@@ -189,14 +193,16 @@ class Watcher:
         if self.events is not None:
             changed |= {path.removesuffix("-wal") for path in self.events.take()}
         looked = list(self.seen.items())
-        if time.monotonic() < self.next_others:
+        now = time.monotonic()
+        if now < self.next_others:
             looked = looked[:_NEWEST]
         else:
-            self.next_others = time.monotonic() + _OTHERS
+            quiet = now - self.last_change > _PAUSES[1][0]
+            self.next_others = now + (_QUIET_OTHERS if quiet else _OTHERS)
         for path, before in looked:
-            now = look_at(path)
-            if now != before:
-                self.seen[path] = now
+            found = look_at(path)
+            if found != before:
+                self.seen[path] = found
                 changed.add(path.removesuffix("-wal"))
         changed |= self.look_around()
         if changed:  # what changed last is looked at most often
@@ -228,7 +234,7 @@ class Watcher:
             earliest = self.swept + self.dear * _STIR_SHARE
             self.next_sweep = min(self.next_sweep, max(now, earliest))
         cost = time.process_time() - begun
-        self.next_around = now + max(_AROUND_LEAST, cost * _AROUND_SHARE)
+        self.next_around = now + max(_AROUND_LEAST, cost * _SHARE)
         return changed
 
     def changed_by_others(self) -> bool:
@@ -243,6 +249,7 @@ class Watcher:
         generation = store.get(self.keeper.connection, "generation", 0)
         if generation != self.told:
             self.told = generation
+            self.idle = False
             self.tell(generation=generation)
 
     def report_trouble(self) -> None:
