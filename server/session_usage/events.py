@@ -11,6 +11,7 @@ starts (for a database: the row id).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 AGENTS = (
@@ -97,6 +98,44 @@ class Request(NamedTuple):
     cwd: str | None = None
     link: str | None = None
     """A second key under which another source may know the same call."""
+
+
+Row = tuple[
+    str, int, int | None, int | None, int | None, int | None, int | None, int | None,
+    int | None, int | None, int | None, str | None,
+]  # fmt: skip
+"""What a call has of its own: key, offset, started_ms, the seven figures from ``input_tokens`` to
+``nano_aiu``, duration_ms, link."""
+
+
+class Calls(NamedTuple):
+    """Calls of one session that have all but a ``Row`` in common.
+
+    A read for totals gives them in place of a ``Request`` each: in a big log most time goes into
+    making those.
+    """
+
+    shared: Request
+    """What they have in common; what is in ``Row`` says nothing here."""
+    rows: list[Row]
+
+    def requests(self) -> list[Request]:
+        """The same calls one by one; their ``ttft_ms`` is not known, which no total needs."""
+        shared = self.shared
+        before, between, after = shared[1:5], shared[7:11], shared[20:-1]
+        return [
+            Request._make((row[0], *before, *row[1:3], *between, *row[3:11], None, *after, row[11]))
+            for row in self.rows
+        ]
+
+
+def one_by_one(events: Iterable[Event | Calls]) -> Iterator[Event]:
+    """The same events with a request for every call."""
+    for event in events:
+        if isinstance(event, Calls):
+            yield from event.requests()
+        else:
+            yield event
 
 
 def oddity(request: Request, figure: Any) -> str | None:

@@ -11,9 +11,20 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
-from . import folder, money, plain, rates, tables
+from . import folder, money, rates, tables
 from .errors import UsageError
-from .events import API, BILLED, BYOK, COPILOT, ESTIMATED, FREE, PRICED, UNKNOWN, Counter, Request
+from .events import (
+    API,
+    BILLED,
+    BYOK,
+    COPILOT,
+    ESTIMATED,
+    FREE,
+    PRICED,
+    UNKNOWN,
+    Counter,
+    Request,
+)
 from .rates import Band, Card, Rate
 from .tables import Plan
 
@@ -74,7 +85,6 @@ class Prices:
         self._shipped = shipped
         self._refreshed = refreshed
         self._known: dict[tuple[Any, ...], _Match | None] = {}
-        self._plain: dict[tuple[Any, ...], plain.Steps] = {}
 
     def with_models(self, models: Any, path: str = "models.json") -> Prices:
         """These prices and, for what the card lacks on a day, those of a ``models.json``."""
@@ -83,29 +93,15 @@ class Prices:
             self._named, self._replaced, self._guess, local, self._shipped, self._refreshed
         )
 
-    def sure(self, request: Request) -> int | None:
-        """The amount of a call that is priced without any assumption; None: see ``quote``.
-
-        The same amount as ``quote`` gives, at a tenth of the time: most calls are of one model
-        on one day as the call before.
-        """
-        at_ms = request.started_ms
-        if at_ms is None or request.nano_aiu is not None or request.web_searches or request.auto:
-            return None
-        day = at_ms // rates.DAY_MS
-        asked = request.model, request.provider, request.billing, request.tier, day
-        steps = self._plain.get(asked)
-        if steps is None:
-            steps = self._plain[asked] = self._steps(*asked[:4], rates.day_of(at_ms))
-        return plain.amount(steps, request) if steps else None
-
-    def _steps(
-        self, model: str | None, vendor: str | None, billing: str, tier: str | None, day: str | None
-    ) -> plain.Steps:
+    def bands(
+        self, model: str | None, vendor: str | None, billing: str, tier: str | None, day: int
+    ) -> list[Band]:
+        """The rates of list prices on a day (days since 1970) that take no assumption but those
+        that a band itself names; none where there are none or any would be an estimate."""
         if self._guess or billing not in (API, BYOK):
-            return ()
-        found = self._find(model, vendor, billing, tier, day, False)
-        return () if found is None or found.notes else plain.steps(found.bands)
+            return []
+        found = self._find(model, vendor, billing, tier, rates.day_of(day * rates.DAY_MS), False)
+        return [] if found is None or found.notes else found.bands
 
     def quote(self, usage: Request | Counter, calls: int | None = None) -> Quote:
         """The amount of a request, or of a counter over ``calls`` requests (0: unknown how many).

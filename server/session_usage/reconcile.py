@@ -24,6 +24,7 @@ from session_usage.counters import (
 )
 from session_usage.events import (
     BYOK,
+    Calls,
     Counter,
     Event,
     Meta,
@@ -33,7 +34,7 @@ from session_usage.events import (
     Turn,
 )
 
-_BY_FIGURES = ("database", "host-usage", "debug-log", "span")
+BY_FIGURES = ("database", "host-usage", "debug-log", "span")
 """Sources that may describe a call of another source without sharing a key, best first."""
 _NEAR_MS = 30_000
 _SAID_ONCE = ("path", "title", "workspace", "project", "branch", "version", "model", "origin")
@@ -52,6 +53,8 @@ class Session(NamedTuple):
     turns: tuple[Turn, ...]
     problems: tuple[Problem, ...]
     totals: tuple[SourceTotal, ...]
+    calls: tuple[Calls, ...] = ()
+    """Further requests, which are not among ``requests``: only where ``calls`` made it."""
 
 
 def better(one: Request, other: Request) -> Request:
@@ -131,7 +134,7 @@ def reconcile(
     requests = _one_payer(requests)
     names = dict(meta.names)
     if names:
-        requests = [_named(r, names) if r.subagent else r for r in requests]
+        requests = [named(r, names) if r.subagent else r for r in requests]
     if full:
         requests.sort(key=_order)
         requests = _in_turns(requests, turns.values())
@@ -251,8 +254,8 @@ def merged(agent: str, session: str | None, metas: Iterable[Meta]) -> Meta:
     )  # fmt: skip
 
 
-def _named(request: Request, names: dict[str, str]) -> Request:
-    """Subagents by name where a source knows the name of the id."""
+def named(request: Request, names: dict[str, str]) -> Request:
+    """Its subagents by name where a source knows the name of the id."""
     path = tuple([names.get(name, name) for name in request.subagent])
     if path == request.subagent:
         return request
@@ -282,7 +285,7 @@ def _merge_sources(strong: dict[str, Request]) -> list[Request]:
         if at is not None and result[at].source != request.source:
             result[at] = _filled(result[at], request)  # of the better source: only gaps are filled
             continue
-        if request.source in _BY_FIGURES and result:
+        if request.source in BY_FIGURES and result:
             loose.append(request)
             continue
         if link:
@@ -294,8 +297,8 @@ def _merge_sources(strong: dict[str, Request]) -> list[Request]:
 def _source_rank(request: Request) -> int:
     if request.source == "model-call":
         return 1
-    if request.source in _BY_FIGURES:
-        return 2 + _BY_FIGURES.index(request.source)
+    if request.source in BY_FIGURES:
+        return 2 + BY_FIGURES.index(request.source)
     return 0
 
 

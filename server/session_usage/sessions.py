@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from session_usage.calls import summed
 from session_usage.claims import claim, waits
 from session_usage.errors import BadPattern, SessionNotFound, UsageError
-from session_usage.events import Counter, Cursor, Event, Meta, Problem, Request, Source
+from session_usage.events import Calls, Counter, Cursor, Event, Meta, Problem, Request, Source
 from session_usage.places import Places
 from session_usage.projects import project_of
 from session_usage.providers import ALIASES, Provider, agents, provider_for
@@ -89,6 +90,16 @@ class Library:
                 if not isinstance(event, Cursor):
                     yield event._replace(agent=ref.agent)
 
+    def totals(self, ref: SessionRef) -> Iterator[Event | Calls]:
+        """The same without what no total needs; calls may come together."""
+        for source in ref.sources:
+            if source.agent == ref.agent:
+                yield from self.provider(source).totals(source)
+                continue
+            for event in self.provider(source).read(source, full=False):
+                if not isinstance(event, Cursor):
+                    yield event._replace(agent=ref.agent)
+
     def shared_events(
         self, agent: str | None = None, session: str | None = None, full: bool = True
     ) -> dict[tuple[str, str | None], list[Event]]:
@@ -127,23 +138,28 @@ class Library:
             session, _ = claim(session, _calls(loose))
         return session
 
-    def all(self, full: bool = False) -> Iterator[Session]:
+    def all(self, full: bool = False, together: bool = False) -> Iterator[Session]:
         """Every session, each request of all of them once; the oldest files first.
 
-        Calls of no session come last, as sessions without id.
+        Calls of no session come last, as sessions without id. With ``together`` requests may be
+        in ``Session.calls``, which is the quickest way to totals; then nothing is read in full.
         """
         shared = self.shared_events(full=full)
         copies: dict[tuple[str, str | None], list[Event]] = {}
         seen: set[int] = set()
         for ref in sorted(self.refs.values(), key=lambda ref: ref.updated_ns):
             key: tuple[str, str | None] = (ref.agent, ref.id)
-            events = list(self.events(ref, full))
+            events = list(self.totals(ref) if together else self.events(ref, full))
             mine = ref.id
             for event in events:
-                if isinstance(event, _COUNTED) and event.session != mine:
+                if isinstance(event, Calls):
+                    if event.shared.session != mine:
+                        owner = ref.agent, event.shared.session
+                        copies.setdefault(owner, []).extend(event.requests())
+                elif isinstance(event, _COUNTED) and event.session != mine:
                     copies.setdefault((ref.agent, event.session), []).append(event)
             events += shared.pop(key, [])
-            session = reconcile(ref.agent, ref.id, events, full)
+            session = summed(ref.agent, ref.id, events, full)
             loose = shared.get((ref.agent, None))
             if loose and waits(session):
                 session, taken = claim(session, _calls(loose))
@@ -190,15 +206,22 @@ def _calls(events: Iterable[Event]) -> list[Request]:
 
 def _once(session: Session, seen: set[int]) -> Session:
     """``session`` without requests that an earlier session already has."""
+    agent = session.agent
+    calls = []
+    for each in session.calls:
+        marks = [hash((agent, row[0])) for row in each.rows]
+        if not seen.isdisjoint(marks):
+            rows = [row for row, mark in zip(each.rows, marks, strict=True) if mark not in seen]
+            each = each._replace(rows=rows)
+        seen.update(marks)
+        calls.append(each)
     fresh = []
     for request in session.requests:
-        mark = hash((request.agent, request.key))
+        mark = hash((agent, request.key))
         if mark not in seen:
             seen.add(mark)
             fresh.append(request)
-    if len(fresh) == len(session.requests):
-        return session
-    return session._replace(requests=tuple(fresh))
+    return session._replace(requests=tuple(fresh), calls=tuple(calls))
 
 
 class Listed(NamedTuple):

@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from session_usage.events import BASES, COPILOT, UNKNOWN, Counter, Request
+from session_usage.events import BASES, COPILOT, UNKNOWN, Counter, Request, Row
 from session_usage.money import usd
 
 _STRENGTH = {basis: strength for strength, basis in enumerate(BASES)}
 
 
 _STATUS = Request._fields.index("status")
-_TOKEN_COLUMNS = tuple(
-    (name, Request._fields.index(name))
-    for name in (
-        "input_tokens",
-        "cache_read_tokens",
-        "cache_write_tokens",
-        "output_tokens",
-        "reasoning_tokens",
-    )
+_TOKENS = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
 )
+_TOKEN_COLUMNS = tuple(map(Request._fields.index, _TOKENS))
+_ROW_COLUMNS = (3, 4, 5, 7, 8)
+"""The same in a ``Row``."""
 
 
 _COUNTS = ("sessions", "requests", "failed_requests", "unknown_requests", "tool_calls")
-_MAYBE = ("nano_aiu", "copilot_nano_aiu", "unattributed_nano_aiu", *dict(_TOKEN_COLUMNS))
+_MAYBE = ("nano_aiu", "copilot_nano_aiu", "unattributed_nano_aiu", *_TOKENS)
 
 
 def _sum(column: Sequence[int | None]) -> int | None:
@@ -85,10 +85,26 @@ class Tally:
     def add_known(self, requests: Sequence[Request], amount: int, basis: str, billing: str) -> None:
         """Counts requests of known amounts, of one basis and one billing, column by column."""
         columns = list(zip(*requests, strict=True))
-        self.requests += len(requests)
-        self.failed_requests += len(requests) - columns[_STATUS].count("ok")
-        for name, column in _TOKEN_COLUMNS:
-            known = _sum(columns[column])
+        failed = len(requests) - columns[_STATUS].count("ok")
+        self._add_columns(
+            [columns[column] for column in _TOKEN_COLUMNS], failed, amount, basis, billing
+        )
+
+    def add_rows(self, shared: Request, rows: Sequence[Row], amount: int, basis: str) -> None:
+        """The same for what calls have of their own, ``shared`` being the rest."""
+        columns = list(zip(*rows, strict=True))
+        failed = 0 if shared.status == "ok" else len(rows)
+        self._add_columns(
+            [columns[column] for column in _ROW_COLUMNS], failed, amount, basis, shared.billing
+        )
+
+    def _add_columns(
+        self, tokens: Sequence[Sequence[Any]], failed: int, amount: int, basis: str, billing: str
+    ) -> None:
+        self.requests += len(tokens[0])
+        self.failed_requests += failed
+        for name, column in zip(_TOKENS, tokens, strict=True):
+            known = _sum(column)
             if known is not None:
                 setattr(self, name, (getattr(self, name) or 0) + known)
         self.nano_aiu = (self.nano_aiu or 0) + amount

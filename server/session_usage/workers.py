@@ -95,7 +95,7 @@ def _add(library: Library, fold: Fold, agent: str, full: bool, watch: Watch) -> 
     part.refs = {key: ref for key, ref in library.refs.items() if key[0] == agent}
     part.shared = [source for source in library.shared if source.agent == agent]
     problems: list[Problem] = []
-    for session in watch(part, part.all(full=full)):
+    for session in watch(part, part.all(full=full, together=not full)):
         fold.add(session)
         problems += session.problems
     return problems + part.problems

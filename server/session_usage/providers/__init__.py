@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import NamedTuple, Protocol
 
 from session_usage.errors import UnknownAgent
-from session_usage.events import START, Cursor, Event, Meta, Problem, Source
+from session_usage.events import START, Calls, Cursor, Event, Meta, Problem, Source
 from session_usage.messages import Message
 from session_usage.places import Places
 
@@ -74,9 +74,15 @@ class Provider(Protocol):
         """The events of ``source`` from ``at`` on, and last of all the ``Cursor`` to go on from.
 
         ``session`` narrows a database to one session. ``full=False`` leaves out what no total
-        needs (tool calls, turns, titles), which makes big logs cheaper to read.
+        needs (tool calls, turns, titles), which makes big logs cheaper to read; it is for
+        reading from the beginning, and nobody goes on from where it ends.
         """
         ...
+
+    def totals(self, source: Source, *, session: str | None = None) -> Iterator[Event | Calls]:
+        """What ``read`` gives from the beginning with ``full=False``; many calls that differ in
+        little else than their figures may come together, as ``Calls``."""
+        return self.read(source, session=session, full=False)
 
     def glance(self, source: Source) -> Iterator[Meta]:
         """What a source's first and last lines say of its session, for lists.
