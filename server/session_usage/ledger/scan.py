@@ -421,13 +421,10 @@ class Scanner:
             "SELECT id, path FROM sources WHERE gone = 1 AND inode = ? AND device = ?"
             " AND kind = ? AND agent = ? AND session = ?",
             (
-                stat.st_ino,
-                stat.st_dev,
-                source.kind,
-                source.agent,
+                stat.st_ino, stat.st_dev, source.kind, source.agent,
                 store.stored(source.session or ""),
             ),
-        ).fetchall()
+        ).fetchall()  # fmt: skip
         for number, path in rows:
             if os.path.lexists(store.restored(path)):
                 continue
