@@ -110,6 +110,11 @@ class Client:
         self.wait(lambda: number in self._answers, f"no answer to {number}")
         return self._answers.pop(number)
 
+    def arrived(self, number: int) -> bool:
+        """Is the answer to a request there?"""
+        with self._arrived:
+            return number in self._answers
+
     def call(self, method: str, *params: Any) -> Message:
         """Sends a request and waits for its answer."""
         return self.answer(self.ask(method, *params))

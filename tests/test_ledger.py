@@ -616,6 +616,23 @@ def test_a_sweep_lists_no_folder_that_did_not_change(
     assert ledger.fold("model") == from_logs(ledger.places, "model")
 
 
+def test_a_file_that_need_only_be_there_is_read_once(tmp_path: Path) -> None:
+    """Whether its folder is listed or the known logs are looked at."""
+    logs = tmp_path / "logs"
+    shutil.copytree(DATA / "vscode" / "run6-capi-basic", logs)
+    (there,) = logs.rglob("models.json")
+    for folder, _, _ in os.walk(logs):
+        os.utime(folder, (1_700_000_000,) * 2)
+    ledger = Ledger(tmp_path, places_of(logs, "vscode"))
+    ledger.sweep()
+    scanner = ledger.keeper.scanner
+    assert scanner.knows([str(there)])
+    for _ in range(2):
+        assert scanner.changed() == []
+        scanner.refresh()
+    ledger.keeper.close()
+
+
 @pytest.mark.parametrize("first", ["the chat", "the spans", "both"])
 def test_a_call_of_no_session_that_a_turn_claims_counts_once(first: str, tmp_path: Path) -> None:
     folder = Folder(tmp_path / "logs")

@@ -32,6 +32,8 @@ from session_usage.sessions import Library
 
 _FAILED = frozenset({"missing", "unreadable", "locked"})
 """Problems that may be over at the next try: what was known stays as it was."""
+_THERE = (0, 0, False)
+"""(size, mtime_ns, gone) of a source that need only be there: its provider does not look at it."""
 _SIGN_NS = 2_000_000_000
 _REST = 5.0
 """A source that must be read whole rests for this many times the time its reading took."""
@@ -177,13 +179,13 @@ class Scanner:
         groups: dict[Session | Key, list[Found]] = {}
         for key in keys:
             known = self._known[key]
+            if known.owner is not None and known[2:] == _THERE:
+                continue
             try:
                 stat = os.stat(key[0])
             except OSError:
                 continue
             size, mtime_ns = stat.st_size, stat.st_mtime_ns
-            if known.size == known.mtime_ns == 0:
-                continue  # its provider does not look at it a second time
             if known.owner is not None and known[2:] == (size, mtime_ns, False):
                 continue
             row = self._source(known.id)

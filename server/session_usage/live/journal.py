@@ -22,8 +22,9 @@ TURN_GAP_MS = 2_000
 writes in batches of about 0.1 s."""
 SILENCE_MS = 300_000
 """After so long without a line a session is taken for idle whatever it was doing."""
-_POLL_SECONDS, _SLOW_SECONDS = 0.1, 1.0
-"""Between two looks at the log; the slower after it was silent for so long."""
+_PAUSES = ((30_000, 0.1), (SILENCE_MS, 0.5))
+"""(milliseconds since the last line, seconds between two looks)."""
+_SLOWEST = 1.0
 _BLOCK = 1 << 16
 _SETTLES = frozenset({"abort", "session.shutdown", "session.usage_checkpoint"})
 """What the CLI writes when a user's turn is over; the checkpoint comes once for each."""
@@ -142,7 +143,9 @@ class LogSession(CopilotSession):
             still = _stat(self.path) == (self._offset, self._inode)
             self._deliver([] if still else await asyncio.to_thread(self._appended))
             quiet_ms = int(self._clock() * 1000) - self._moved_ms
-            await asyncio.sleep(_POLL_SECONDS if quiet_ms < SILENCE_MS else _SLOW_SECONDS)
+            await asyncio.sleep(
+                next((pause for until_ms, pause in _PAUSES if quiet_ms < until_ms), _SLOWEST)
+            )
 
     def _deliver(self, events: list[SessionEvent]) -> None:
         now_ms = int(self._clock() * 1000)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from session_usage.ledger.query import Change, Reader
     from session_usage.rpc.server import Server
 
-_REST_SECONDS = 0.1
-"""Between two rounds of notifications."""
+_REST_SECONDS, _INDEXING_SECONDS = 0.1, 0.5
+"""Between two rounds of notifications; while history is read every round finds something new."""
 _MOST = 64
 _HELD = 1_000
 """Events of sessions that the ledger does not have yet."""
@@ -143,7 +143,9 @@ class Board:
 
     async def _rounds(self) -> None:
         while self._again:
-            rest = self._last + _REST_SECONDS - time.monotonic()
+            indexing = self._server.indexer.indexing
+            rest = _INDEXING_SECONDS if indexing else _REST_SECONDS
+            rest += self._last - time.monotonic()
             if rest > 0:
                 await asyncio.sleep(rest)
             self._again = False

@@ -284,7 +284,6 @@ class Server(LanguageServer):
         self.indexer.start()
         _load_handlers()
         gc.freeze()  # what was imported stays
-        gc.enable()  # the command line turns it off
         sys.setswitchinterval(_SWITCH_SECONDS)
         self._give_back()
         self.board.link.configure()

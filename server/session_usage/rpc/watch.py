@@ -27,22 +27,22 @@ from session_usage.ledger.wishes import Wishes, wish
 from session_usage.places import Places, entries
 from session_usage.rpc.events import Events, available, roots
 
-_NEWEST, _HOT = 6, 24
-"""How many of the newest logs are looked at all the time."""
+_NEWEST, _HOT, _WARM = 6, 24, 1_000
+"""How many of the newest logs are looked at all the time; how many now and then."""
 _FOLDERS = 32
 _WINDOWS = 6
 """So many of the latest windows of each VS Code are where sessions are born."""
 _PAUSES = ((10.0, 0.04), (60.0, 0.1), (1800.0, 0.25))
 """(seconds since something happened, seconds between two looks)."""
-_OTHERS = 0.2
-"""Seconds between two looks at anything but the few newest logs."""
+_OTHERS, _QUIET_OTHERS = 0.2, 0.45
+"""Seconds between two looks at anything but the few newest logs; after a quiet minute."""
 _SLOWEST = 0.5
-_SWEEP_SHARE = 500
-"""A sweep may take this part of the time between two sweeps."""
+_SHARE = 2_000
+"""A sweep, or a look around, may take this part of the time until the next."""
 _SWEEP_LEAST, _SWEEP_MOST = 2.0, 120.0
 _STIR_SHARE = 50
 """The same where something is new in a folder: it may be one in which much comes and goes."""
-_FOLDERS_LEAST = 2.0
+_AROUND_LEAST = 2.0
 _TELL_SECONDS = 0.1
 _TICK_NS = 1_000_000_000
 
@@ -57,11 +57,13 @@ class Watcher:
         self.told = 0
         self.told_at = 0.0
         self.writing = False
-        self.stopped = False
-        self.next_sweep = self.next_others = self.next_folders = 0.0
+        self.stopped = self.idle = False
+        self.next_sweep = self.next_others = self.next_around = 0.0
         self.swept = self.dear = 0.0
         self.last_change = time.monotonic()
         self.seen: dict[str, tuple[int, int]] = {}
+        self.warm: dict[str, tuple[int, int]] = {}
+        self.known: tuple[tuple[int, int], list[str], list[str]] = (-1, -1), [], []
         self.version = -1
         self.troubles: set[str] = set()
         self.events: Events | None = None
@@ -85,6 +87,7 @@ class Watcher:
     def take_over(self) -> None:
         """Becomes the one that scans, if nobody else is."""
         self.writing = self.keeper.lock.take()
+        self.idle = False
         self.tell(writer=self.writing)
         if not self.writing:
             self.next_sweep = time.monotonic() + _SWEEP_LEAST
@@ -97,11 +100,13 @@ class Watcher:
         if self.stopped:
             return
         self.notice()
-        self.tell(idle=True)
+        if not self.idle:
+            self.idle = True
+            self.tell(idle=True)
         self.report_trouble()
         self.swept = time.monotonic()
         self.dear = max(self.keeper.cost, self.dear * 0.9)
-        rest = min(max(_SWEEP_LEAST, self.keeper.cost * _SWEEP_SHARE), _SWEEP_MOST)
+        rest = min(max(_SWEEP_LEAST, self.keeper.cost * _SHARE), _SWEEP_MOST)
         self.next_sweep = time.monotonic() + rest
         self.choose(begun_ns)
 
@@ -117,46 +122,51 @@ class Watcher:
             self.told_at = now
             self.notice()
             if of > 3:
+                self.idle = False
                 self.tell(progress=[done, of])
 
     def choose(self, begun_ns: int) -> None:
         """Which files and folders to look at all the time: those of the newest sessions. What
         changed since the sweep that began at ``begun_ns`` is not overlooked."""
-        connection = self.keeper.connection
-        paths = [
-            store.restored(path)
-            for (path,) in connection.execute(
-                "SELECT path FROM sources WHERE gone = 0 ORDER BY mtime_ns DESC LIMIT ?", (_HOT,)
-            )
-        ]
-        databases = [
-            store.restored(path) + "-wal"
-            for (path,) in connection.execute(
-                "SELECT path FROM sources WHERE gone = 0 AND owner IS NULL"
-                " ORDER BY mtime_ns DESC LIMIT ?",
-                (_HOT // 4,),
-            )
-        ]
-        folders: dict[str, None] = {}
-        birthplace: dict[str, None] = {}
-        for path in paths:
-            folders.update(dict.fromkeys(above(path)))
-        for (path,) in connection.execute(
-            # of each agent, where the last log appeared
-            "SELECT path FROM sources WHERE id IN (SELECT id FROM (SELECT id, MAX(mtime_ns)"
-            " FROM files WHERE gone = 0 AND owner IS NOT NULL GROUP BY origin))"
-        ).fetchall():
-            birthplace.update(dict.fromkeys(above(store.restored(path))))
-        wanted = [
-            *paths, *databases, *list(folders)[:_FOLDERS], *birthplace, *birthplaces(self.places),
-        ]  # fmt: skip
+        newest, beside = self.newest()
+        paths = newest[:_HOT]
+        wanted = [*paths, *beside, *birthplaces(self.places)]
         self.listen()
-        before = self.seen
+        before = self.seen | self.warm
         self.seen = {path: before.get(path) or look_at(path) for path in wanted}
-        fresh = self.seen.keys() - before.keys()
+        self.warm = {path: before.get(path) or look_at(path) for path in newest[_HOT:]}
+        fresh = (self.seen.keys() | self.warm.keys()) - before.keys()
         self.keeper.look({path.removesuffix("-wal") for path in fresh}, self.interrupted)
-        if any(self.seen[path][1] >= begun_ns - _TICK_NS for path in fresh - set(paths)):
+        new = fresh.intersection(self.seen).difference(paths)
+        if any(self.seen[path][1] >= begun_ns - _TICK_NS for path in new):
             self.next_sweep = min(self.next_sweep, time.monotonic() + _SWEEP_LEAST)
+
+    def newest(self) -> tuple[list[str], list[str]]:
+        """(the newest logs, what beside them changes when there is more), as the ledger knows
+        them: it is asked only after it changed."""
+        connection = self.keeper.connection
+        state = connection.execute("PRAGMA data_version").fetchone()[0], connection.total_changes
+        if self.known[0] == state:
+            return self.known[1:]
+
+        def paths(rows: str) -> list[str]:
+            found = connection.execute(
+                f"SELECT path FROM sources WHERE id IN ({rows}) ORDER BY mtime_ns DESC"
+            )
+            return [store.restored(path) for (path,) in found]
+
+        rows = "SELECT id FROM files WHERE gone = 0"
+        newest = paths(f"{rows} ORDER BY mtime_ns DESC LIMIT {_WARM}")
+        databases = paths(f"{rows} AND owner IS NULL ORDER BY mtime_ns DESC LIMIT {_HOT // 4}")
+        last = paths(  # of each agent, where the last log appeared
+            "SELECT id FROM (SELECT id, MAX(mtime_ns) FROM files"
+            " WHERE gone = 0 AND owner IS NOT NULL GROUP BY origin)"
+        )
+        folders = dict.fromkeys(folder for path in newest[:_HOT] for folder in above(path))
+        birthplace = dict.fromkeys(folder for path in last for folder in above(path))
+        beside = [f"{path}-wal" for path in databases]
+        self.known = state, newest, [*beside, *list(folders)[:_FOLDERS], *birthplace]
+        return self.known[1:]
 
     def listen(self) -> None:
         """Asks the operating system to tell of changes, where it can be asked."""
@@ -183,19 +193,21 @@ class Watcher:
         if self.events is not None:
             changed |= {path.removesuffix("-wal") for path in self.events.take()}
         looked = list(self.seen.items())
-        if time.monotonic() < self.next_others:
+        now = time.monotonic()
+        if now < self.next_others:
             looked = looked[:_NEWEST]
         else:
-            self.next_others = time.monotonic() + _OTHERS
+            quiet = now - self.last_change > _PAUSES[1][0]
+            self.next_others = now + (_QUIET_OTHERS if quiet else _OTHERS)
         for path, before in looked:
-            now = look_at(path)
-            if now != before:
-                self.seen[path] = now
+            found = look_at(path)
+            if found != before:
+                self.seen[path] = found
                 changed.add(path.removesuffix("-wal"))
+        changed |= self.look_around()
         if changed:  # what changed last is looked at most often
             first = {path: self.seen[path] for path in changed if path in self.seen}
             self.seen = {**first, **self.seen}
-        self.watch_folders()
         if not changed and not self.changed_by_others():
             return
         if not self.keeper.scanner.knows(changed):
@@ -203,17 +215,27 @@ class Watcher:
         self.keeper.look(changed, self.interrupted)
         self.last_change = time.monotonic()
 
-    def watch_folders(self) -> None:
-        """Sweeps soon when something is new in any folder of logs."""
+    def look_around(self) -> set[str]:
+        """Now and then: sweeps soon when something is new in any folder of logs; returns those
+        of many more logs that changed."""
+        changed: set[str] = set()
         now = time.monotonic()
-        if now < self.next_folders:
-            return
+        if now < self.next_around:
+            return changed
         begun = time.process_time()
+        for path, before in self.warm.items():
+            found = look_at(path)
+            if found != before:
+                changed.add(path)
+                self.seen[path] = found
+        for path in changed:
+            del self.warm[path]
         if self.keeper.scanner.stirred():
             earliest = self.swept + self.dear * _STIR_SHARE
             self.next_sweep = min(self.next_sweep, max(now, earliest))
         cost = time.process_time() - begun
-        self.next_folders = now + max(_FOLDERS_LEAST, cost * _SWEEP_SHARE)
+        self.next_around = now + max(_AROUND_LEAST, cost * _SHARE)
+        return changed
 
     def changed_by_others(self) -> bool:
         """Did another process write to the ledger (a session was forgotten, a setting set)?"""
@@ -227,6 +249,7 @@ class Watcher:
         generation = store.get(self.keeper.connection, "generation", 0)
         if generation != self.told:
             self.told = generation
+            self.idle = False
             self.tell(generation=generation)
 
     def report_trouble(self) -> None:
