@@ -29,7 +29,7 @@ LINE_LIMIT = 8 << 20
 TEXT_LIMIT = 1 << 12
 """What is kept of one JSON text in a line over ``LINE_LIMIT``."""
 
-_QUOTE, _BACKSLASH = b'"\\'
+_QUOTE, _BACKSLASH, _NEWLINE = b'"\\\n'
 _TEXT = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 _CHARACTERS = re.compile(
     rb"(?:[^\\\x80-\xff]+|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
@@ -81,6 +81,9 @@ class Line:
 
 Span = tuple[int, bytearray, int, int, bool]
 """(offset in the file, buffer, begin, end, whole): a line while its buffer is unchanged."""
+Chunk = tuple[int, bytearray, int, bool]
+"""(offset in the file, buffer, last, whole): the lines in ``buffer[: last + 1]``, each with its
+newline; not ``whole`` where the file does not hold the last of them."""
 
 _BUFFERS: list[bytearray] = []
 """Buffers of finished scans: a scan of a small file costs more to allocate than to read."""
@@ -132,6 +135,16 @@ class Scan:
 
     def spans(self) -> Iterator[Span]:
         """The same lines without copying them; each is gone when the next one is asked for."""
+        for base, buffer, last, whole_line in self.chunks():
+            for begin, stop in self._lines(buffer, last, base):
+                yield base + begin, buffer, begin, stop, whole_line
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All lines, wanted or not, as many at a time as were read; gone when asked for more.
+
+        For readers who choose their lines in a loop of their own. A giant line comes alone, and
+        so does a last line without a newline, which is given one.
+        """
         buffer = _BUFFERS.pop() if _BUFFERS else bytearray(CHUNK * 2)
         kept = 0  # bytes of an unfinished line at the head of the buffer
         base = self.start  # file offset of buffer[0]
@@ -149,8 +162,8 @@ class Scan:
                 last = buffer.rfind(b"\n", kept, end)
                 if last < 0 and end > LINE_LIMIT:
                     giant, rest, length = _shorten(file, bytes(buffer[:end]))
-                    if self._wanted(giant, base) and (rest is not None or _is_whole(giant)):
-                        yield base, bytearray(giant), 0, len(giant), rest is not None
+                    if rest is not None or _is_whole(giant):
+                        yield base, bytearray(giant + b"\n"), len(giant), rest is not None
                     if rest is None:  # the file ends inside this line
                         return
                     base += length
@@ -162,29 +175,16 @@ class Scan:
                 if last < 0:
                     kept = end
                     continue
-                for begin, stop in self._lines(buffer, last, base):
-                    yield base + begin, buffer, begin, stop, True
+                yield base, buffer, last, True
                 base += last + 1
                 self.offset = base
                 kept = end - last - 1
                 buffer[:kept] = buffer[last + 1 : end]
-        tail = bytes(buffer[:kept])
-        if tail.strip() and self._wanted(tail, base) and _is_whole(tail):
-            yield base, buffer, 0, kept, False
+        if kept and _is_whole(buffer[:kept]):
+            buffer[kept] = _NEWLINE  # there is room: more than was read would have fitted in
+            yield base, buffer, kept, False
         if len(buffer) == CHUNK * 2:
             _BUFFERS.append(buffer)
-
-    def _wanted(self, line: bytes, base: int) -> bool:
-        if self.first and base == 0:
-            return True
-        if self.skip:
-            return not self.skip(line, 0, len(line))
-        if self.plain:
-            parts = (
-                self.anywhere if line.startswith(self.plain) else (*self.anywhere, *self.needles)
-            )
-            return line.startswith(self.heads) or any(part in line for part in parts)
-        return not self.needles or any(needle in line for needle in self.needles)
 
     def _lines(self, buffer: bytearray, last: int, base: int) -> Iterable[tuple[int, int]]:
         """(begin, end) of the wanted lines in buffer[:last], in order."""
@@ -253,7 +253,7 @@ def _all_lines(buffer: bytearray, last: int) -> Iterator[tuple[int, int]]:
         begin = stop + 1
 
 
-def _is_whole(data: bytes) -> bool:
+def _is_whole(data: bytes | bytearray) -> bool:
     """Is this line without a newline a whole JSON value? (No prefix of an object is one.)"""
     try:
         _loads(data)
