@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import itemgetter, lt, sub
+from operator import itemgetter, lt
 from typing import Any
 
-from session_usage.events import API, Cursor, Event, Meta, Problem, Request, Source, ToolCall, Turn
+from session_usage.events import (
+    API,
+    Calls,
+    Cursor,
+    Event,
+    Meta,
+    Problem,
+    Request,
+    Row,
+    Source,
+    ToolCall,
+    Turn,
+)
 from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
-from session_usage.providers.codex.lines import skip, skip_for_totals
+from session_usage.providers.codex.lines import wanted
 from session_usage.providers.codex.threads import AGENT, started, tree, uuid_ms
 
 _VENDORS = {
@@ -28,9 +40,9 @@ _TOKENS = (
 _four = itemgetter(
     "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens"
 )
-_INTEGERS = {int}
-_MOST = 10**17
-_Around = tuple[tuple[Any, ...], ...]
+_INTEGERS = (int,) * 5
+_MOST = 1 << 56
+"""More than any sum of tokens; a power of two, so that one comparison does for several figures."""
 _new = tuple.__new__
 _CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call", "web_search_call"})
 
@@ -48,39 +60,45 @@ class Rollout:
         self.facts: dict[str, Any] = state.get("facts", {})
         """What holds for all lines that follow, JSON values only."""
         self.total: list[int] | None = state.get("total")
-        self.around: _Around | None = None
-        """What the calls have in common until a line says otherwise; None: to be made anew."""
+        self.calls: dict[Request, list[Row]] = {}
+        """The usual calls, by what they have in common."""
+        self.rows: list[Row] | None = None
+        """Where the next usual call goes until a line says otherwise; None: to be looked up."""
+        self.shared: Request
 
     def state(self) -> tuple[Any, ...]:
         """What must be remembered to go on after an append; JSON values."""
         return ({"facts": dict(self.facts), "total": self.total},)
 
-    def events(self) -> Iterator[Event]:
-        """Every event of the rollout from the cursor on, and last the cursor."""
-        scan = Scan(self.path, start=self.start, skip=skip if self.full else skip_for_totals)
+    def events(self) -> Iterator[Event | Calls]:
+        """Every event of the rollout from the cursor on, its usual calls together after them, and
+        last the cursor."""
+        scan = Scan(self.path, start=self.start)
         state: tuple[Any, ...] | None = None
         try:
-            for offset, buffer, begin, stop, whole_line in scan.spans():
+            for base, buffer, last, whole_line in scan.chunks():
                 if not whole_line:
                     state = self.state()
-                record, reason = parse(buffer[begin:stop], b'"last_token_usage":')
-                if reason:
-                    yield self._problem("malformed", offset, f"a line is {reason}")
-                if not record:
-                    continue
-                payload = record.get("payload")
-                if payload.__class__ is not dict:
-                    self._bare(record)
-                elif payload.get("type") == "token_count":
-                    request = self._step(record, payload, offset)
-                    if request:
-                        yield request
-                else:
-                    self.around = None
-                    yield from self._record(record, payload, offset)
+                for begin, stop in wanted(buffer, last, self.full):
+                    record, reason = parse(buffer[begin:stop], b'"last_token_usage":')
+                    if reason:
+                        yield self._problem("malformed", base + begin, f"a line is {reason}")
+                    if not record:
+                        continue
+                    payload = record.get("payload")
+                    if payload.__class__ is not dict:
+                        self._bare(record)
+                    elif payload.get("type") != "token_count":
+                        self.rows = None
+                        yield from self._record(record, payload, base + begin)
+                    elif not self._step(record, payload, base + begin):
+                        yield from self._token_count(record, payload, base + begin)
         except OSError as error:
             kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
             yield self._problem(kind, None, f"cannot be read: {error.strerror}")
+        for shared, rows in self.calls.items():
+            if rows:
+                yield Calls(shared, rows)
         yield from self._end()
         yield Cursor(scan.offset, self.state() if state is None else state)
 
@@ -121,7 +139,7 @@ class Rollout:
             yield from self._compacted()
         elif kind == "task_started" or kind == "user_message":
             if kind == "task_started":
-                facts["turn"] = turn
+                facts["turn"] = turn if self.full else None
             elif facts.get("turn") and not facts.get("untitled_turns"):
                 return
             else:
@@ -284,69 +302,78 @@ class Rollout:
         facts["repeated"] = False
         return request
 
-    def _step(self, record: dict[str, Any], payload: dict[str, Any], offset: int) -> Request | None:
-        """The usual count, which goes on from the one before; this runs for every call of every
-        log. Every other one is left to ``_token_count``."""
-        before, around = self.total, self.around
-        facts = self.facts
-        if around is None:
-            around = self.around = self._common()
+    def _step(self, record: dict[str, Any], payload: dict[str, Any], offset: int) -> bool:
+        """Counts a call that goes on from the one before as usual, or sees that there was none;
+        this runs for every call of every log. All other counts are left to ``_token_count``."""
+        rows = self.rows
+        if rows is None:
+            rows = self.rows = self._together()
+            if rows is None:
+                return False
         try:
             stated = payload["info"]["total_token_usage"]
             prompt, cached, output, reasoning = _four(stated)
             written = stated.get("cache_write_input_tokens", 0)
-            total = [prompt, cached, written, output, reasoning]
-            if before is None or not around or facts.get("searches") or facts.get("repeated"):
-                self.around = None
-                return self._token_count(record, payload, offset)
-            new = [*map(sub, total, before)]
+            old = self.total
+            new_prompt = prompt - old[0]
+            new_cached = cached - old[1]
+            new_written = written - old[2]
+            new_output = output - old[3]
+            new_reasoning = reasoning - old[4]
+            new = new_prompt | new_cached | new_written | new_output | new_reasoning
+            if new < 0 or prompt | cached | written | output | reasoning > _MOST:
+                return False
         except (KeyError, TypeError, AttributeError):
-            return self._token_count(record, payload, offset)
-        if min(new) < 0 or not any(new) or {*map(type, total)} != _INTEGERS or max(total) > _MOST:
-            return self._token_count(record, payload, offset)
-        self.total = total
+            return False
+        types = type(prompt), type(cached), type(written), type(output), type(reasoning)
+        if types != _INTEGERS:  # true and false would do until here
+            return False
+        facts = self.facts
         time = instant(record.get("timestamp"))
         if time is not None and time > facts.get("updated", -1):
             facts["updated"] = time
+        if not new:
+            facts["repeated"] = True
+            return True
+        self.total = [prompt, cached, written, output, reasoning]
+        row = (
+            f"{self.thread}:{prompt}/{cached}/{written}/{output}/{reasoning}",
+            offset,
+            time,
+            new_prompt,
+            new_cached,
+            new_written if "cache_write_input_tokens" in stated else None,
+            None,
+            new_output,
+            new_reasoning,
+            None,
+            None,
+            None,
+        )
+        rows.append(row)
         facts["last"] = None
-        return _new(
-            Request,
-            (
-                f"{self.thread}:{prompt}/{cached}/{written}/{output}/{reasoning}",
-                *around[0],
-                offset,
-                time,
-                *around[1],
-                new[0],
-                new[1],
-                new[2] if "cache_write_input_tokens" in stated else None,
-                None,
-                new[3],
-                new[4],
-                *around[2],
-            ),
-        )
+        if facts.get("repeated"):
+            facts["repeated"] = False
+            (request,) = Calls(self.shared, [row]).requests()
+            facts["last"] = list(request)
+        return True
 
-    def _common(self) -> _Around:
-        """The fields of a call in three parts, between them what each call has of its own; empty
-        where counts do not count."""
-        if self.facts.get("replay") or self.facts.get("records"):
-            return ()
-        call = self._request("", None, 0)
-        at = Request._fields.index
-        return (
-            tuple(call[1 : at("offset")]),
-            tuple(call[at("model") : at("input_tokens")]),
-            tuple(call[at("nano_aiu") :]),
-        )
+    def _together(self) -> list[Row] | None:
+        """The calls like one that would be made now; None where counts do not count, or there is
+        more to a call than its count."""
+        if any(map(self.facts.get, ("replay", "records", "searches"))):
+            return None
+        self.shared = self._request("", None, 0)
+        return self.calls.setdefault(self.shared, [])
 
     def _token_count(
         self, record: dict[str, Any], payload: dict[str, Any], offset: int
-    ) -> Request | None:
+    ) -> Iterator[Request]:
+        self.rows = None
         info = mapping(payload.get("info"))
         stated = info.get("total_token_usage")
         if type(stated) is not dict:
-            return None
+            return
         total = [
             value if type(value) is int and value >= 0 else whole(value) or 0
             for value in map(stated.get, _TOKENS)
@@ -361,13 +388,13 @@ class Rollout:
         time = self._time(record)
         if before == total:
             facts["repeated"] = True
-            return None
+            return
         if facts.get("replay"):
             if not self._is_own(record, "token_count", None):
-                return None
+                return
             facts["replay"] = False
         if facts.get("records"):
-            return None
+            return
         if before is None or any(map(lt, total, before)):
             last = mapping(info.get("last_token_usage"))
             usage = last or stated
@@ -379,9 +406,9 @@ class Rollout:
             steps = zip(_TOKENS, total, before, strict=True)
             usage = {name: new - old for name, new, old in steps if name in stated}
         if not any(map(usage.get, _TOKENS)):
-            return None
+            return
         key = f"{self.thread}:{'/'.join(map(str, total))}"
-        return self._counted(self._request(key, time, offset, usage))
+        yield self._counted(self._request(key, time, offset, usage))
 
     def _compacted(self) -> Iterator[Request]:
         last = self.facts.get("last")
