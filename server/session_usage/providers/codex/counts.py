@@ -181,7 +181,6 @@ class Counts:
         self, record: dict[str, Any], payload: dict[str, Any], offset: int
     ) -> Iterator[Request]:
         """The call that a cumulative count tells of, whatever the count before it."""
-        self.rows = None
         info = mapping(payload.get("info"))
         stated = info.get("total_token_usage")
         if type(stated) is not dict:
