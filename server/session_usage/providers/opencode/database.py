@@ -19,9 +19,11 @@ MARGIN_MS = 60_000
 
 # GLOB runs at twice the speed of instr()
 _STEPS = "data GLOB '*\"step-*'"
-_STEPS_QUICKLY = f"""CASE WHEN data GLOB '{{"type":*' THEN substr(data, 1, 15) GLOB '*"step-*'
+_STEPS_QUICKLY = f"""CASE
+    WHEN data GLOB '{{"type":"*' THEN data GLOB '{{"type":"step-*'
+    WHEN data GLOB '{{"type": "*' THEN data GLOB '{{"type": "step-*'
     ELSE {_STEPS} END"""
-"""The type comes first as a rule: then the rest of a long part is not looked through."""
+"""The same: where the type comes first, a long part need not be looked through."""
 _TOOLS = "data GLOB '*\"callID\"*'"
 _ASSISTANT = 'data GLOB \'*"role":*"assistant"*\''
 
@@ -186,17 +188,19 @@ class Database:
         wanted = ("message_id", "data")
         if not set(wanted) <= sqlite.columns(self.connection, "part"):
             return set()
-        once: tuple[set[int], set[int]] = set(), set()
+        begun: set[int] = set()  # hashes: one that collides costs a look, no more
+        ended: set[int] = set()
         twice: set[str] = set()
         sql = f"""SELECT message_id, instr(data, '"step-start"'), instr(data, '"step-finish"')
             FROM part WHERE {_STEPS_QUICKLY} AND {among}"""
-        for message, *kinds in self.connection.execute(sql, values):
-            mark = hash(message)  # one that collides costs a look, no more
-            for known, kind in zip(once, kinds, strict=True):
-                if kind:
-                    if mark in known:
-                        twice.add(message)
-                    known.add(mark)
+        for message, begins, ends in self.connection.execute(sql, values):
+            mark = hash(message)
+            if (begins and mark in begun) or (ends and mark in ended):
+                twice.add(message)
+            if begins:
+                begun.add(mark)
+            if ends:
+                ended.add(mark)
         return twice
 
     def steps(self, message: Message) -> list[dict[str, Any]]:
