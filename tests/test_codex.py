@@ -9,17 +9,22 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter as Bag
+from collections.abc import Iterator
+from operator import add
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from session_usage.conversations import about, messages_of
-from session_usage.events import Cursor, Event, Meta, Problem, Request, ToolCall, Turn
+from session_usage.events import Cursor, Event, Meta, Problem, Request, ToolCall, Turn, one_by_one
 from session_usage.messages import Message
 from session_usage.places import Places, here
 from session_usage.providers import provider_for
 from session_usage.providers.codex import PROVIDER
+from session_usage.providers.codex.counts import Counts
 from session_usage.reconcile import better
 from session_usage.sessions import Library, listed
 
@@ -135,9 +140,109 @@ def test_every_call_equals_what_was_used(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_totals_need_no_full_reading(case: str) -> None:
-    full = {k: r._replace(turn=None) for k, r in requests(of(case)).items()}
-    light = {k: r._replace(turn=None) for k, r in requests(of(case, full=False)).items()}
-    assert light == full
+    """But for the turns, which no total needs."""
+    for source in PROVIDER.sources(here(str(DATA / case / "home"))):
+        full, light, totals = (
+            {key: r._replace(turn=None) for key, r in requests(list(found)).items()}
+            for found in (
+                PROVIDER.read(source),
+                PROVIDER.read(source, full=False),
+                one_by_one(PROVIDER.totals(source)),
+            )
+        )
+        assert totals == light == full
+
+
+ODD = (
+    {},
+    {"input_tokens": 10**16},
+    {"input_tokens": 10**19},
+    {"input_tokens": 500.0},
+    {"input_tokens": 500.5},
+    {"output_tokens": -1},
+    {"output_tokens": True},
+    {"output_tokens": "700"},
+    {"output_tokens": None},
+    {"reasoning_output_tokens": []},
+    {"cache_write_input_tokens": 40},
+    {"cache_write_input_tokens": None},
+    {"cached_input_tokens": 0},
+    {"cached_input_tokens": "gone"},
+    {"input_tokens": "gone"},
+)
+STEPS = st.tuples(*[st.integers(0, 3).map(lambda step: step * 300)] * 4)
+OTHERS = (
+    CONTEXT,
+    line("turn_context", model="gpt-5"),
+    line("task_started", turn_id="t"),
+    line("compacted", message=""),
+    line("response_item", type="web_search_call", action={"type": "search"}),
+    line("token_usage_record", thread_id=PARENT, response_id="r1", usage=usage(5)),
+    line("token_count", info={"total_token_usage": 5}),
+    {**CONTEXT, "payload": 5},
+)
+DOINGS = st.one_of(STEPS, STEPS, st.tuples(STEPS, st.sampled_from(ODD)), st.sampled_from(OTHERS))
+
+
+def logged(doings: list[Any]) -> Iterator[dict[str, Any]]:
+    """The lines of a rollout: counts that go on from each other, some odd, and others."""
+    sums = (0, 0, 0, 0)
+    for doing in doings:
+        if type(doing) is dict:
+            yield doing
+            continue
+        step, odd = doing if type(doing[0]) is tuple else (doing, {})
+        sums = tuple(map(add, sums, step))
+        total = {**usage(*sums), **odd}
+        yield count({name: value for name, value in total.items() if value != "gone"}, usage(*step))
+
+
+def remembered(cursor: Any) -> tuple[dict[str, Any], Any]:
+    (state,) = cursor.state
+    return {name: value for name, value in state["facts"].items() if value}, state["total"]
+
+
+STEP, NONE = (300, 0, 0, 0), (0, 0, 0, 0)
+
+
+@example([STEP, (STEP, {"output_tokens": True}), STEP], False)
+@example([STEP, NONE, STEP, STEP, line("compacted", message="")], False)
+@given(st.lists(DOINGS, max_size=16), st.booleans())
+def test_usual_counts_are_counted_as_all_others_are(
+    tmp_path_factory: pytest.TempPathFactory, doings: list[Any], full: bool
+) -> None:
+    """Without the quick way every count is looked at alone."""
+    path = write(tmp_path_factory.mktemp("odd"), meta(), *logged(doings))
+    (source,) = PROVIDER.at(str(path))
+    quick = list(PROVIDER.read(source, full=full))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Counts, "step", lambda *_: False)
+        slow = list(PROVIDER.read(source, full=full))
+    calls, others = (Bag(e for e in found if type(e) is Request) for found in (quick, slow))
+    assert calls == others
+    assert remembered(quick[-1]) == remembered(slow[-1])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b'"last_token_usage":{},"last_token_usage":{}',
+        b'"last_token_usage":{"input_tokens":{"timestamp":"2026-11-20T09:00:00.000Z","type":',
+        b'"last_token_usage":{}}},"x":"\xff"',
+        b'"last_token_usage":NaN',
+    ],
+)
+def test_damaged_counts_are_told_of_in_totals_too(tmp_path: Path, bad: bytes) -> None:
+    path = write(tmp_path, meta(), CONTEXT, count(usage(100)), count(usage(300)), count(usage(450)))
+    lines = path.read_bytes().split(b"\n")
+    head, _, _ = lines[3].partition(b'"last_token_usage"')
+    lines[3] = head + bad + (b"}}}" if bad.endswith(b"}") and b"x" not in bad else b"")
+    path.write_bytes(b"\n".join(lines))
+    (source,) = PROVIDER.at(str(path))
+    full, totals = (list(PROVIDER.read(source, full=full)) for full in (True, False))
+    assert [e for e in totals if type(e) is Problem] == [e for e in full if type(e) is Problem]
+    assert requests(totals) == requests(full)
+    assert any(type(e) is Problem for e in totals)
 
 
 @pytest.mark.parametrize("case", CASES)

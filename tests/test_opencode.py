@@ -15,7 +15,18 @@ from pathlib import Path
 import pytest
 
 from session_usage import places
-from session_usage.events import START, Cursor, Meta, Problem, Request, Source, ToolCall, Turn
+from session_usage.events import (
+    START,
+    Calls,
+    Cursor,
+    Meta,
+    Problem,
+    Request,
+    Source,
+    ToolCall,
+    Turn,
+    one_by_one,
+)
 from session_usage.providers import provider_for
 from session_usage.providers.opencode import PROVIDER
 
@@ -135,7 +146,10 @@ def test_every_call_equals_what_the_server_reported(case: str, tmp_path: Path) -
 @pytest.mark.parametrize("case", CASES)
 def test_narrow_and_lean_reading_find_the_same_calls(case: str, tmp_path: Path) -> None:
     found = case_sources(case, tmp_path)
-    assert best(read_all(found, full=False)) == best(read_all(found))
+    lean = best(read_all(found, full=False))
+    totals = best(list(one_by_one(e for source in found for e in PROVIDER.totals(source))))
+    assert totals == lean
+    assert totals == {key: r._replace(turn=None) for key, r in best(read_all(found)).items()}
     databases = [source for source in found if source.kind == "database"]
     whole = best(read_all(databases))
     for session in {request.session for request in whole.values()}:
@@ -426,11 +440,75 @@ def test_every_step_of_an_old_message_is_a_call(made) -> None:
             finish = {"type": "step-finish", "tokens": tokens(number * 10, number)}
             add_part(connection, f"prt_{number}b", "msg_a", "ses_a", finish)
     requests = best(read_all([source]))
-    assert [(r.key, r.status, r.input_tokens, r.output_tokens) for r in requests.values()] == [
+    assert sorted(
+        (r.key, r.status, r.input_tokens, r.output_tokens) for r in requests.values()
+    ) == [
         ("msg_a", "ok", 10, 1),
         ("msg_a#1", "error", None, None),
         ("msg_a#2", "ok", 30, 3),
     ]
+
+
+def test_calls_that_differ_in_figures_only_come_together(made) -> None:
+    connection, source = made
+    add_session(connection, "ses_a", 1)
+    add_session(connection, "ses_b", 1, parent_id="ses_a", title="x (@explore subagent)")
+    for number, session in enumerate(["ses_a", "ses_b", "ses_a", "ses_a"]):
+        data = answer(tokens(10 + number, 20), parentID=f"msg_{number}")
+        add_message(connection, f"msg_{number}", session, 2 + number, data)
+    add_message(connection, "msg_9", "ses_a", 9, answer(NOTHING, time={"created": 9}))
+    events = list(PROVIDER.totals(source))
+    found = {calls.shared.subagent: [row[3] for row in calls.rows] for calls in of(Calls, events)}
+    assert found == {(): [10, 12, 13], ("explore",): [11]}
+    assert {calls.shared.session for calls in of(Calls, events)} == {"ses_a"}
+    assert [request.key for request in of(Request, events)] == ["msg_9"], "no usage of its own"
+
+
+ODD = [
+    {"input": 10.0, "output": 5},
+    {"input": 10.5, "output": 5},
+    {"input": -10, "output": 5},
+    {"input": True, "output": 5},
+    {"input": "10", "output": 5},
+    {"input": None, "output": 5},
+    {"input": 10**19, "output": 5},
+    {"output": 5, "cache": {"write": 7}},
+    {"cache": [], "total": 12, "reasoning": 3, "output": 5, "input": 4},
+    {"input": 10},
+    [],
+    None,
+]
+
+
+def test_odd_messages_say_the_same_in_totals(made) -> None:
+    connection, source = made
+    add_session(connection, "ses_a", 1)
+    for number, odd in enumerate(ODD):
+        add_message(connection, f"msg_{number}a", "ses_a", number, answer(odd, modelID=["m"]))
+        add_message(connection, f"msg_{number}b", "ses_a", number, answer(odd, path=5, summary=1))
+    doubled = '{"role":"assistant","tokens":{"input":1},"tokens":{"input":2,"output":1}}'
+    glued = '{"role":"assistant","tokens":{"in{"role":"assistant","tokens":{"input":2}}'
+    for name, written in (("doubled", doubled), ("glued", glued)):
+        add_message(connection, f"msg_{name}", "ses_a", 90, answer(tokens(1, 1)))
+        connection.execute("UPDATE message SET data = ? WHERE id = ?", (written, f"msg_{name}"))
+    connection.commit()
+    full, totals = read_all([source]), list(one_by_one(PROVIDER.totals(source)))
+    assert best(totals) == {key: r._replace(turn=None) for key, r in best(full).items()}
+    assert of(Problem, totals) == of(Problem, full)
+    assert best(totals)["msg_doubled"].input_tokens == 2
+    assert "msg_glued" not in best(totals)
+
+
+@pytest.mark.parametrize("form", ['{"type": %s}', '{"type":%s,"a":1}', '{"a":1,"type":%s}'])
+def test_steps_are_found_wherever_a_part_says_that_it_is_one(made, form: str) -> None:
+    connection, source = made
+    add_session(connection, "ses_a", 1)
+    add_message(connection, "msg_a", "ses_a", 2, answer(tokens(10, 5)))
+    for number in range(2):
+        add_part(connection, f"prt_{number}", "msg_a", "ses_a", {})
+    connection.execute("UPDATE part SET data = ?", (form % '"step-start"',))
+    connection.commit()
+    assert len(best(list(one_by_one(PROVIDER.totals(source))))) == 2
 
 
 def test_a_finished_step_counts_though_its_row_was_never_updated(made) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from session_usage.calls import summed
 from session_usage.claims import claim, waits
@@ -106,17 +106,29 @@ class Library:
         """What the databases of many sessions say, by session; of one agent alone, or all."""
         result: dict[tuple[str, str | None], list[Event]] = {}
         for source in self.shared:
-            if agent is not None and source.agent != agent:
-                continue
-            for event in self.provider(source).read(source, session=session, full=full):
-                if isinstance(event, Cursor):
-                    continue
-                if isinstance(event, Problem) and event.session is None:
-                    if event not in self.problems:
-                        self.problems.append(event)
-                else:
-                    result.setdefault((source.agent, event.session), []).append(event)
+            if agent is None or source.agent == agent:
+                found = self.provider(source).read(source, session=session, full=full)
+                self._file(source, found, result)
         return result
+
+    def _file(
+        self,
+        source: Source,
+        found: Iterable[Any],
+        result: dict[tuple[str, str | None], list[Any]],
+    ) -> None:
+        """Adds what was found in a database to what is known, by session."""
+        for event in found:
+            if isinstance(event, Cursor):
+                continue
+            session = event.shared.session if isinstance(event, Calls) else event.session
+            if isinstance(event, Problem) and session is None:
+                if event not in self.problems:
+                    self.problems.append(event)
+            elif isinstance(event, Calls) and session is None:  # some may be claimed
+                result.setdefault((source.agent, None), []).extend(event.requests())
+            else:
+                result.setdefault((source.agent, session), []).append(event)
 
     def load(self, ref: SessionRef, full: bool = True) -> Session:
         """One session, reconciled from all its sources."""
@@ -144,7 +156,11 @@ class Library:
         Calls of no session come last, as sessions without id. With ``together`` requests may be
         in ``Session.calls``, which is the quickest way to totals; then nothing is read in full.
         """
-        shared = self.shared_events(full=full)
+        shared: dict[tuple[str, str | None], list[Any]] = {}
+        for source in self.shared:
+            reader = self.provider(source)
+            found = reader.totals(source) if together else reader.read(source, full=full)
+            self._file(source, found, shared)
         copies: dict[tuple[str, str | None], list[Event]] = {}
         seen: set[int] = set()
         for ref in sorted(self.refs.values(), key=lambda ref: ref.updated_ns):
@@ -171,7 +187,7 @@ class Library:
     def _left(
         self,
         key: tuple[str, str | None],
-        events: list[Event],
+        events: list[Event | Calls],
         copies: list[Event],
         seen: set[int],
     ) -> Iterator[Session]:
@@ -179,8 +195,8 @@ class Library:
         agent, session = key
         ref = self.refs.get((agent, session or ""))
         if ref is None:
-            found = reconcile(agent, session, [*events, *copies])
-            if found.requests or found.unattributed:
+            found = summed(agent, session, [*events, *copies], full=True)
+            if found.requests or found.unattributed or found.calls:
                 yield _once(found, seen)
             return
         with_copies = reconcile(

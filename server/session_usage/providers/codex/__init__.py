@@ -41,7 +41,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 
-from session_usage.events import START, Cursor, Event, Meta, Problem, Source
+from session_usage.events import START, Calls, Cursor, Event, Meta, Problem, Source, one_by_one
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
 from session_usage.providers import Provider
@@ -101,7 +101,7 @@ class Codex(Provider):
         if source.kind == "rollout":
             from session_usage.providers.codex.rollout import Rollout
 
-            yield from Rollout(source, at, full).events()
+            yield from one_by_one(Rollout(source, at, full).events())
             return
         if source.kind == "compressed":
             words = (
@@ -114,6 +114,14 @@ class Codex(Provider):
             read = catalogue.read_threads if source.kind == "database" else catalogue.read_index
             yield from read(source, session)
         yield Cursor()
+
+    def totals(self, source: Source, *, session: str | None = None) -> Iterator[Event | Calls]:
+        """The same, calls in a row of one model together."""
+        if source.kind != "rollout":
+            return self.read(source, session=session, full=False)
+        from session_usage.providers.codex.rollout import Rollout
+
+        return Rollout(source, START, full=False).events()
 
     def glance(self, source: Source) -> Iterator[Meta]:
         """Folder, branch and times of a thread that no subagent made."""

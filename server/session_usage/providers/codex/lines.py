@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _HEAD = rb'\s*\{"timestamp": ?"[^"]*", ?(?:"ordinal": ?\d+, ?)?"type": ?"'
 _EVENTS = (
@@ -19,10 +20,10 @@ _ITEMS = (
 _NO_START = rb'function_call_output(?!"(?:[^"{]{0,120}"){2,16}\{\\"agent_id)'
 """The result of a tool that did not start a subagent."""
 _ENDS = rb'"|world_state"|inter_agent_\w+"))|\s*$'
-skip = re.compile(
+_skip = re.compile(
     rb"(?:" + _HEAD + rb"(?:" + _EVENTS + rb')"|' + _ITEMS % _NO_START + rb")" + _ENDS
 ).match
-skip_for_totals = re.compile(
+_skip_for_totals = re.compile(
     rb"(?:"
     + _HEAD
     + rb"(?:"
@@ -32,3 +33,29 @@ skip_for_totals = re.compile(
     + rb"|function_call|custom_tool_call|local_shell_call)"
     + _ENDS
 ).match
+
+# most lines are of these, and this long before them is their time: telling them takes a third
+_AT, _BEGIN = 38, b'{"timestamp":"'
+_ITEM = b'","type":"response_item","payload":{"type":"%s"'
+_COUNT = b'","type":"event_msg","payload":{"type":"token_count"'
+_QUICK = (
+    _ITEM % b"reasoning",
+    b'","type":"event_msg","payload":{"type":"agent_message"',
+    _ITEM % b"message",
+)
+_QUICK_FOR_TOTALS = (*_QUICK, _ITEM % b"function_call", _ITEM % b"function_call_output")
+
+
+def wanted(buffer: bytearray, last: int, full: bool) -> Iterator[tuple[int, int]]:
+    """(begin, end) of the lines in ``buffer[: last + 1]`` that can matter, all of those included
+    that nobody knows yet; without ``full`` those that matter to totals."""
+    skip, quick = (_skip, _QUICK) if full else (_skip_for_totals, _QUICK_FOR_TOTALS)
+    find, starts = buffer.find, buffer.startswith
+    begin = 0
+    while begin <= last:
+        stop = find(b"\n", begin)
+        if not (starts(quick, begin + _AT) and starts(_BEGIN, begin)) and (
+            starts(_COUNT, begin + _AT) or (stop > begin and not skip(buffer, begin, stop))
+        ):
+            yield begin, stop
+        begin = stop + 1

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import itemgetter, lt, sub
 from typing import Any
 
-from session_usage.events import API, Cursor, Event, Meta, Problem, Request, Source, ToolCall, Turn
+from session_usage.events import Calls, Cursor, Event, Meta, Problem, Source, ToolCall, Turn
 from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
-from session_usage.providers.codex.lines import skip, skip_for_totals
-from session_usage.providers.codex.threads import AGENT, started, tree, uuid_ms
+from session_usage.providers.codex.counts import Counts
+from session_usage.providers.codex.lines import wanted
+from session_usage.providers.codex.threads import AGENT, started, tree
 
 _VENDORS = {
     "openai": "openai",
@@ -18,69 +18,52 @@ _VENDORS = {
     "ollama": "ollama",
 }
 """``model_provider`` as ``gen_ai.provider.name``; other names are the user's own."""
-_TOKENS = (
-    "input_tokens",
-    "cached_input_tokens",
-    "cache_write_input_tokens",
-    "output_tokens",
-    "reasoning_output_tokens",
-)
-_four = itemgetter(
-    "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens"
-)
-_INTEGERS = {int}
-_MOST = 10**17
-_Around = tuple[tuple[Any, ...], ...]
-_new = tuple.__new__
 _CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call", "web_search_call"})
 
 
-class Rollout:
+class Rollout(Counts):
     """One pass over a rollout, from a cursor."""
 
     def __init__(self, source: Source, at: Cursor, full: bool) -> None:
+        state = dict(at.state[0]) if at.state else {}
+        super().__init__(source, state.get("facts", {}), state.get("total"))
         self.source = source
-        self.path = source.path
         self.start = at.offset
         self.full = full
-        self.thread = source.session or ""
-        state = dict(at.state[0]) if at.state else {}
-        self.facts: dict[str, Any] = state.get("facts", {})
-        """What holds for all lines that follow, JSON values only."""
-        self.total: list[int] | None = state.get("total")
-        self.around: _Around | None = None
-        """What the calls have in common until a line says otherwise; None: to be made anew."""
 
     def state(self) -> tuple[Any, ...]:
         """What must be remembered to go on after an append; JSON values."""
         return ({"facts": dict(self.facts), "total": self.total},)
 
-    def events(self) -> Iterator[Event]:
-        """Every event of the rollout from the cursor on, and last the cursor."""
-        scan = Scan(self.path, start=self.start, skip=skip if self.full else skip_for_totals)
+    def events(self) -> Iterator[Event | Calls]:
+        """Every event of the rollout from the cursor on, its usual calls together after them, and
+        last the cursor."""
+        scan = Scan(self.path, start=self.start)
         state: tuple[Any, ...] | None = None
         try:
-            for offset, buffer, begin, stop, whole_line in scan.spans():
+            for base, buffer, last, whole_line in scan.chunks():
                 if not whole_line:
                     state = self.state()
-                record, reason = parse(buffer[begin:stop], b'"last_token_usage":')
-                if reason:
-                    yield self._problem("malformed", offset, f"a line is {reason}")
-                if not record:
-                    continue
-                payload = record.get("payload")
-                if payload.__class__ is not dict:
-                    self._bare(record)
-                elif payload.get("type") == "token_count":
-                    request = self._step(record, payload, offset)
-                    if request:
-                        yield request
-                else:
-                    self.around = None
-                    yield from self._record(record, payload, offset)
+                for begin, stop in wanted(buffer, last, self.full):
+                    record, reason = parse(buffer[begin:stop], b'"last_token_usage":')
+                    if reason:
+                        yield self._problem("malformed", base + begin, f"a line is {reason}")
+                    if not record:
+                        continue
+                    payload = record.get("payload")
+                    if payload.__class__ is not dict:
+                        self._bare(record)
+                    elif payload.get("type") != "token_count":
+                        self.rows = None
+                        yield from self._record(record, payload, base + begin)
+                    elif not self.step(record, payload, base + begin):
+                        yield from self.token_count(record, payload, base + begin)
         except OSError as error:
             kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
             yield self._problem(kind, None, f"cannot be read: {error.strerror}")
+        for shared, rows in self.calls.items():
+            if rows:
+                yield Calls(shared, rows)
         yield from self._end()
         yield Cursor(scan.offset, self.state() if state is None else state)
 
@@ -97,7 +80,7 @@ class Rollout:
         self, record: dict[str, Any], payload: dict[str, Any], offset: int
     ) -> Iterator[Event]:
         facts = self.facts
-        time = self._time(record)
+        time = self.time(record)
         kind = text(record.get("type"))
         if kind == "event_msg" or kind == "response_item":
             kind = text(payload.get("type"))
@@ -106,7 +89,7 @@ class Rollout:
         )
         if facts.get("replay") and (kind == "task_started" or kind == "turn_context"):
             facts["turns"] = facts.get("turns", 0) + (kind == "task_started")
-        if facts.get("replay") and self._is_own(record, kind, turn):
+        if facts.get("replay") and self.is_own(record, kind, turn):
             facts["replay"] = False
         if kind == "session_meta":
             self._meta(payload, offset)
@@ -114,14 +97,14 @@ class Rollout:
             facts["model"] = text(payload.get("model")) or facts.get("model")
             facts["cwd"] = text(payload.get("cwd")) or facts.get("cwd")
         elif kind == "token_usage_record":
-            yield from self._usage_record(payload, time, offset)
+            yield from self.usage_record(payload, time, offset)
         elif facts.get("replay"):
             return
         elif kind == "compacted":
-            yield from self._compacted()
+            yield from self.compacted()
         elif kind == "task_started" or kind == "user_message":
             if kind == "task_started":
-                facts["turn"] = turn
+                facts["turn"] = turn if self.full else None
             elif facts.get("turn") and not facts.get("untitled_turns"):
                 return
             else:
@@ -133,7 +116,7 @@ class Rollout:
         elif kind == "task_complete":
             if mapping(payload.get("error")):
                 failed = f"{self.thread}:{turn or offset}:error"
-                yield self._request(failed, time, offset, status="error")
+                yield self.request(failed, time, offset, status="error")
         elif kind == "turn_aborted":
             yield from self._once(
                 "gap",
@@ -148,19 +131,6 @@ class Rollout:
                 yield Meta(
                     AGENT, facts.get("session", self.thread), self.path, rank=-1, names=(child,)
                 )
-
-    def _is_own(self, record: dict[str, Any], kind: Any, turn: str | None) -> bool:
-        """Does the thread's own history begin here?"""
-        start = self.facts.get("own_ordinal")
-        ordinal = whole(record.get("ordinal"))
-        if start is not None and ordinal is not None:
-            return bool(ordinal >= start)
-        if kind not in ("task_started", "turn_context") or turn is None:
-            return False
-        made, begun = uuid_ms(self.thread), uuid_ms(turn)
-        if made is None or begun is None:
-            return bool(self.facts.get("turns", 0) > bool(self.facts.get("replayed_meta")))
-        return begun >= made
 
     def _meta(self, meta: dict[str, Any], offset: int) -> None:
         """The first one is the file's own; a second one is its parent's, replayed."""
@@ -203,192 +173,6 @@ class Rollout:
                 created=instant(record.get("timestamp")),
                 bare=True,
             )
-
-    def _time(self, record: dict[str, Any]) -> int | None:
-        time = instant(record.get("timestamp"))
-        if time is not None and time > self.facts.get("updated", -1):
-            self.facts["updated"] = time
-        return time
-
-    def _request(
-        self,
-        key: str,
-        time: int | None,
-        offset: int,
-        usage: dict[str, Any] | None = None,
-        status: str = "ok",
-        turn: str | None = None,
-    ) -> Request:
-        """A call of this thread, as of this line; the searches before it are its own."""
-        fact = self.facts.get
-        names = fact("names")
-        used = (usage or {}).get
-        # built as a plain tuple: this line runs for every call of every log
-        return _new(
-            Request,
-            (
-                key,
-                AGENT,
-                fact("session", self.thread),
-                "rollout",
-                self.path,
-                offset,
-                time,
-                fact("model"),
-                fact("vendor"),
-                API,
-                status,
-                whole(used("input_tokens")),
-                whole(used("cached_input_tokens")),
-                whole(used("cache_write_input_tokens")),
-                None,
-                whole(used("output_tokens")),
-                whole(used("reasoning_output_tokens")),
-                None,
-                None,
-                None,
-                "chat",
-                tuple(names) if names else (),
-                self.thread if names else None,
-                turn or fact("turn"),
-                None,
-                None,
-                fact("searches"),
-                False,
-                False,
-                False,
-                fact("branch"),
-                fact("cwd"),
-                None,
-            ),
-        )
-
-    def _usage_record(
-        self, payload: dict[str, Any], time: int | None, offset: int
-    ) -> Iterator[Request]:
-        key = text(payload.get("response_id")) or f"{self.thread}:{offset}"
-        turn = text(payload.get("root_turn_id")) or text(payload.get("turn_id"))
-        request = self._request(key, time, offset, mapping(payload.get("usage")), turn=turn)
-        thread = text(payload.get("thread_id"))
-        if thread is not None and thread != self.thread:
-            owner = text(payload.get("session_id")) or thread
-            yield request._replace(session=owner, copied=True, subagent=(), subagent_id=None)
-            return
-        self.facts["records"] = True
-        yield self._counted(request)
-
-    def _counted(self, request: Request) -> Request:
-        facts = self.facts
-        facts["searches"] = None
-        facts["last"] = list(request) if facts.get("repeated") else None
-        facts["repeated"] = False
-        return request
-
-    def _step(self, record: dict[str, Any], payload: dict[str, Any], offset: int) -> Request | None:
-        """The usual count, which goes on from the one before; this runs for every call of every
-        log. Every other one is left to ``_token_count``."""
-        before, around = self.total, self.around
-        facts = self.facts
-        if around is None:
-            around = self.around = self._common()
-        try:
-            stated = payload["info"]["total_token_usage"]
-            prompt, cached, output, reasoning = _four(stated)
-            written = stated.get("cache_write_input_tokens", 0)
-            total = [prompt, cached, written, output, reasoning]
-            if before is None or not around or facts.get("searches") or facts.get("repeated"):
-                self.around = None
-                return self._token_count(record, payload, offset)
-            new = [*map(sub, total, before)]
-        except (KeyError, TypeError, AttributeError):
-            return self._token_count(record, payload, offset)
-        if min(new) < 0 or not any(new) or {*map(type, total)} != _INTEGERS or max(total) > _MOST:
-            return self._token_count(record, payload, offset)
-        self.total = total
-        time = instant(record.get("timestamp"))
-        if time is not None and time > facts.get("updated", -1):
-            facts["updated"] = time
-        facts["last"] = None
-        return _new(
-            Request,
-            (
-                f"{self.thread}:{prompt}/{cached}/{written}/{output}/{reasoning}",
-                *around[0],
-                offset,
-                time,
-                *around[1],
-                new[0],
-                new[1],
-                new[2] if "cache_write_input_tokens" in stated else None,
-                None,
-                new[3],
-                new[4],
-                *around[2],
-            ),
-        )
-
-    def _common(self) -> _Around:
-        """The fields of a call in three parts, between them what each call has of its own; empty
-        where counts do not count."""
-        if self.facts.get("replay") or self.facts.get("records"):
-            return ()
-        call = self._request("", None, 0)
-        at = Request._fields.index
-        return (
-            tuple(call[1 : at("offset")]),
-            tuple(call[at("model") : at("input_tokens")]),
-            tuple(call[at("nano_aiu") :]),
-        )
-
-    def _token_count(
-        self, record: dict[str, Any], payload: dict[str, Any], offset: int
-    ) -> Request | None:
-        info = mapping(payload.get("info"))
-        stated = info.get("total_token_usage")
-        if type(stated) is not dict:
-            return None
-        total = [
-            value if type(value) is int and value >= 0 else whole(value) or 0
-            for value in map(stated.get, _TOKENS)
-        ]
-        before = self.total
-        if before:  # a field that was there and is not: the line is damaged
-            for at, name in enumerate(_TOKENS):
-                if name not in stated:
-                    total[at] = before[at]
-        self.total = total
-        facts = self.facts
-        time = self._time(record)
-        if before == total:
-            facts["repeated"] = True
-            return None
-        if facts.get("replay"):
-            if not self._is_own(record, "token_count", None):
-                return None
-            facts["replay"] = False
-        if facts.get("records"):
-            return None
-        if before is None or any(map(lt, total, before)):
-            last = mapping(info.get("last_token_usage"))
-            usage = last or stated
-            if before and last:
-                steps_on = [whole(last.get(name)) or 0 for name in _TOKENS]
-                if total != steps_on:  # no new beginning: a damaged figure, to be passed over
-                    self.total = [old + step for old, step in zip(before, steps_on, strict=True)]
-        else:
-            steps = zip(_TOKENS, total, before, strict=True)
-            usage = {name: new - old for name, new, old in steps if name in stated}
-        if not any(map(usage.get, _TOKENS)):
-            return None
-        key = f"{self.thread}:{'/'.join(map(str, total))}"
-        return self._counted(self._request(key, time, offset, usage))
-
-    def _compacted(self) -> Iterator[Request]:
-        last = self.facts.get("last")
-        if last:
-            self.facts["last"] = None
-            request = Request(*last)
-            yield request._replace(subagent=tuple(request.subagent), surface="compaction")
 
     def _tool(
         self, kind: str, payload: dict[str, Any], time: int | None, offset: int

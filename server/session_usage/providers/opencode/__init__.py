@@ -31,7 +31,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from session_usage import messages
-from session_usage.events import START, Cursor, Event, Problem, Source
+from session_usage.events import START, Calls, Cursor, Event, Problem, Source, one_by_one
 from session_usage.places import Places, entries, stamp, subfolders
 from session_usage.providers import Provider
 
@@ -83,6 +83,15 @@ class OpenCode(Provider):
         full: bool = True,
     ) -> Iterator[Event]:
         """The events of one database, or of one session of the JSON tree."""
+        return one_by_one(self._read(source, at, session, full))
+
+    def totals(self, source: Source, *, session: str | None = None) -> Iterator[Event | Calls]:
+        """The same, the calls of a session and a model together."""
+        return self._read(source, START, session, full=False)
+
+    def _read(
+        self, source: Source, at: Cursor, session: str | None, full: bool
+    ) -> Iterator[Event | Calls]:
         from session_usage import sqlite
         from session_usage.providers.opencode.database import Database
         from session_usage.providers.opencode.reading import Reading, mark_of

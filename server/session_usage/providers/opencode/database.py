@@ -19,6 +19,11 @@ MARGIN_MS = 60_000
 
 # GLOB runs at twice the speed of instr()
 _STEPS = "data GLOB '*\"step-*'"
+_STEPS_QUICKLY = f"""CASE
+    WHEN data GLOB '{{"type":"*' THEN data GLOB '{{"type":"step-*'
+    WHEN data GLOB '{{"type": "*' THEN data GLOB '{{"type": "step-*'
+    ELSE {_STEPS} END"""
+"""The same: where the type comes first, a long part need not be looked through."""
 _TOOLS = "data GLOB '*\"callID\"*'"
 _ASSISTANT = 'data GLOB \'*"role":*"assistant"*\''
 
@@ -180,19 +185,22 @@ class Database:
     def repeated(self, only: Collection[str]) -> set[str]:
         """Messages of more than one step: retried ones, and all of the oldest versions."""
         among, values = self._among(only)
-        once: set[int] = set()  # hashes: one that collides costs a look, no more
-        twice: set[str] = set()
         wanted = ("message_id", "data")
         if not set(wanted) <= sqlite.columns(self.connection, "part"):
-            return twice
-        where = f"WHERE {_STEPS} AND {among}"
-        for _, message, data in sqlite.rows(self.connection, "part", wanted, where, values):
-            for kind in ('"step-start"', '"step-finish"'):
-                if kind in str(data):
-                    step = hash((message, kind))
-                    if step in once:
-                        twice.add(message)
-                    once.add(step)
+            return set()
+        begun: set[int] = set()  # hashes: one that collides costs a look, no more
+        ended: set[int] = set()
+        twice: set[str] = set()
+        sql = f"""SELECT message_id, instr(data, '"step-start"'), instr(data, '"step-finish"')
+            FROM part WHERE {_STEPS_QUICKLY} AND {among}"""
+        for message, begins, ends in self.connection.execute(sql, values):
+            mark = hash(message)
+            if (begins and mark in begun) or (ends and mark in ended):
+                twice.add(message)
+            if begins:
+                begun.add(mark)
+            if ends:
+                ended.add(mark)
         return twice
 
     def steps(self, message: Message) -> list[dict[str, Any]]:

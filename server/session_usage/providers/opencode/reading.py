@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from session_usage import events, jsonl
-from session_usage.events import Cursor, Event, Meta, Problem, Request, Source, ToolCall, Turn
+from session_usage.events import (
+    Calls,
+    Cursor,
+    Event,
+    Meta,
+    Problem,
+    Request,
+    Row,
+    Source,
+    ToolCall,
+    Turn,
+)
 from session_usage.providers.opencode import AGENT
 from session_usage.providers.opencode.database import Database
 from session_usage.providers.opencode.records import Broken, Mark, Message, lineage
@@ -63,13 +74,15 @@ class Reading:
         """Of forked sessions, the one they came from."""
         self.seen: dict[str, str | None] = {}
         """Sessions with messages in this pass, and the model that answered last."""
+        self.calls: dict[tuple[Any, ...], list[Row]] = {}
+        """The calls, by what they have in common."""
 
     def _problem(
         self, kind: str, path: str, offset: int, text: str, session: str | None
     ) -> Problem:
         return Problem(kind, path, offset, text, AGENT, session)
 
-    def events(self, session: str | None) -> Iterator[Event]:
+    def events(self, session: str | None) -> Iterator[Event | Calls]:
         """What the storage says since its mark: of all sessions, or of one and its sub-agents."""
         storage = self.storage
         if not storage.known:
@@ -90,6 +103,12 @@ class Reading:
             self._match(forked)
             for copy in forked:
                 yield from self._message(copy, unanswered)
+        for common, rows in self.calls.items():
+            together = self._together(common, rows)
+            if together.shared.weak:  # what becomes of each is decided one by one
+                yield from together.requests()
+            else:
+                yield together
         if self.full:
             yield from self._tools(only)
         yield from self._gaps(unanswered)
@@ -135,7 +154,7 @@ class Reading:
                     text = "a token count is no count; it is left out"
                     where = message.path, message.offset
                     yield self._problem("malformed", *where, text, message.session)
-                yield self._request(message, owner, number, call)
+                self._count(message, owner, number, call)
         elif role == "user":
             self.seen.setdefault(message.session, None)
             root, names = self._lineage(owner.session)
@@ -178,39 +197,56 @@ class Reading:
         calls[-1] = _Call(last, status, weak=not last.used and not error)
         return calls
 
-    def _request(self, message: Message, owner: Message, number: int, call: _Call) -> Request:
+    def _count(self, message: Message, owner: Message, number: int, call: _Call) -> None:
+        """Adds a call to those that it has all but its figures in common with."""
         data, tokens = message.data, call.tokens
         fresh, read, write = tokens.fresh, tokens.read, tokens.write
-        root, names = self._lineage(owner.session)
-        vendor = jsonl.text(data.get("providerID"))
+        own = owner is message
+        common = (
+            owner.session,
+            message.path,
+            jsonl.text(data.get("modelID")),
+            jsonl.text(data.get("providerID")),
+            call.status,
+            call.weak,
+            data.get("summary") is True or data.get("mode") == "compaction",
+            jsonl.text(jsonl.mapping(data.get("path")).get("cwd")),
+            jsonl.text(data.get("parentID")) if own and self.full else None,
+            own,
+        )
+        rows = self.calls.get(common)
+        if rows is None:
+            rows = self.calls[common] = []
+        prompt = None if fresh is None else fresh + (read or 0) + (write or 0)
+        output = whole_output(tokens, self.sessions.get(owner.session))
+        key = f"{owner.id}#{number}" if number else owner.id
+        figures = prompt, read, write, None, output, tokens.reasoning
+        rows.append((key, message.offset, message.created, *figures, None, None, None))
+
+    def _together(self, common: tuple[Any, ...], rows: list[Row]) -> Calls:
+        session, path, model, vendor, status, weak, compaction, cwd, turn, own = common
+        root, names = self._lineage(session)
         copilot = vendor is not None and vendor.startswith("github-copilot")
-        session = self.sessions.get(owner.session)
-        compaction = data.get("summary") is True or data.get("mode") == "compaction"
-        return Request(
-            f"{owner.id}#{number}" if number else owner.id,
+        shared = Request(
+            "",
             AGENT,
             root,
             self.source.kind,
-            message.path,
-            message.offset,
-            started_ms=message.created,
-            model=jsonl.text(data.get("modelID")),
+            path,
+            0,
+            model=model,
             provider="copilot" if copilot else _VENDORS.get(vendor or "", vendor),
             billing=events.COPILOT if copilot else events.API,
-            status=call.status,
-            input_tokens=None if fresh is None else fresh + (read or 0) + (write or 0),
-            cache_read_tokens=read,
-            cache_write_tokens=write,
-            output_tokens=whole_output(tokens, session),
-            reasoning_tokens=tokens.reasoning,
+            status=status,
             surface="compaction" if compaction else "chat",
             subagent=names,
-            subagent_id=owner.session if names else None,
-            turn=None if names or owner is not message else jsonl.text(data.get("parentID")),
-            copied=owner is not message,
-            weak=call.weak,
-            cwd=jsonl.text(jsonl.mapping(data.get("path")).get("cwd")),
+            subagent_id=session if names else None,
+            turn=None if names else turn,
+            copied=not own,
+            weak=weak,
+            cwd=cwd,
         )
+        return Calls(shared, rows)
 
     def _tools(self, only: tuple[str, ...]) -> Iterator[ToolCall]:
         for part in self.storage.tools(only):

@@ -38,7 +38,7 @@ def tokens_of(value: Any) -> Tokens:
         cache.get("write"),
         tokens.get("total"),
     )
-    counts = [jsonl.whole(figure) for figure in raw]
+    counts = [*map(jsonl.whole, raw)]
     odd = counts.count(None) != raw.count(None)
     return Tokens(counts[0], counts[1], counts[2], counts[3], counts[4], counts[5], odd)
 
