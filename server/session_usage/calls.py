@@ -48,5 +48,6 @@ def _alone(session: str | None, together: Sequence[Calls], others: Iterable[Even
     ):
         return False
     return len(set(keys)) == len(keys) and all(
-        e.session == session and not e.copied and e.billing != BYOK for e in shared
+        each.session == session and each.billing != BYOK and not (each.copied or each.weak)
+        for each in shared
     )
