@@ -8,7 +8,7 @@ from typing import Any
 
 from session_usage.drift import drift
 from session_usage.events import Cursor, Event, Source
-from session_usage.jsonl import Scan, mapping, parse, text, whole
+from session_usage.jsonl import HEAD, Scan, mapping, parse, text, whole
 from session_usage.kinds import types
 from session_usage.providers.copilot_cli.records import READERS, message
 from session_usage.providers.copilot_cli.state import State, problem, unreadable
@@ -23,7 +23,18 @@ _MESSAGE = b'"assistant.message"'
 _MESSAGE_HEAD = b'{"type":"assistant.message"'
 _USAGE_NEEDLES = (*(b'"' + name.encode() for name in _USAGE_TYPES), _MESSAGE, b'"toolUsage"')
 _FULL_NEEDLES = (*(b'"' + name.encode() for name in _FULL_TYPES), _MESSAGE)
-_TOOL_USAGE = (b'"toolUsage":{',)
+_TOOL_USAGE = b'"toolUsage":{'
+
+
+def _kind(name: str) -> bytes:
+    """How most lines of this type begin."""
+    return (_PLAIN_HEAD + name.encode() + b'","data":{"')[:HEAD]
+
+
+_MESSAGES, _TOOLS = _kind("assistant.message"), _kind("tool.execution_complete")
+_FULL_DULL = {_MESSAGES, _kind("assistant.turn_start"), _kind("assistant.turn_end")}
+_USAGE_DULL = {*_FULL_DULL, _kind("tool.execution_start"), _kind("user.message")}
+_NO_MESSAGE = {*_USAGE_DULL, _TOOLS} - {_MESSAGES}
 _HEAD_TYPE = re.compile(rb'\{\s*"type":\s*"([A-Za-z_.]+)"')
 _TOTAL = re.compile(rb'"totalNanoAiu":\s*([0-9.eE+-]+)')
 _STAMP = re.compile(rb'"timestamp":\s*"([^"]{20,30})"')
@@ -41,19 +52,21 @@ def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
         at.offset,
         plain=_PLAIN_HEAD,
         heads=with_messages if state.closed else heads,
-        anywhere=() if full else _TOOL_USAGE,
+        anywhere=() if full else (_TOOL_USAGE,),
     )
+    dull = set(_FULL_DULL if full else _USAGE_DULL)
+    if state.closed:
+        dull.remove(_MESSAGES)
     before_tail: tuple[Any, ...] | None = None
     try:
-        for offset, buffer, begin, stop, complete in scan.spans():
+        for offset, line, complete in scan.others(dull, b"" if full else _TOOLS, b"U", _TOOL_USAGE):
             if not complete:
                 before_tail = state.saved()
-            if buffer.startswith(_MESSAGE_HEAD, begin):
-                at_tokens = buffer.find(_OUTPUT, begin, stop)
+            if line.startswith(_MESSAGE_HEAD):
+                at_tokens = line.find(_OUTPUT)
                 if at_tokens >= 0:
-                    state.output += _digits(buffer, at_tokens + len(_OUTPUT))
+                    state.output += _digits(line, at_tokens + len(_OUTPUT))
                 continue
-            line = buffer[begin:stop]
             head = _HEAD_TYPE.match(line)
             kind = head[1] if head else None
             if kind == b"session.usage_checkpoint" and len(line) > _BIG:
@@ -69,6 +82,7 @@ def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                 if name == "session.shutdown" and _has_totals(event):
                     state.closed = True
                     scan.heads = with_messages
+                    dull.discard(_MESSAGES)
                 else:
                     yield from _unread_messages(source, state, offset)
                 state.unread = offset
@@ -91,8 +105,8 @@ _OUTPUT = b'"outputTokens":'
 _NUMBER = re.compile(rb"\d{1,15}")
 
 
-def _digits(buffer: bytearray, begin: int) -> int:
-    match = _NUMBER.match(buffer, begin)
+def _digits(line: bytes, begin: int) -> int:
+    match = _NUMBER.match(line, begin)
     return int(match[0]) if match else 0
 
 
@@ -106,10 +120,10 @@ def _unread_messages(source: Source, state: State, end: int | None = None) -> It
     Read in a pass of its own: most of a journal is messages, and most runs have totals.
     """
     scan = Scan(source.path, start=state.unread, plain=_MESSAGE_HEAD, heads=(_MESSAGE_HEAD,))
-    for offset, buffer, begin, stop, _ in scan.spans():
+    for offset, line, _ in scan.others(_NO_MESSAGE):
         if end is not None and offset >= end:
             break
-        event, wrong = parse(buffer[begin:stop], b'"data":')
+        event, wrong = parse(line, b'"data":')
         if wrong:
             yield problem(source, state, "malformed", offset, f"a line is {wrong}")
         if event:

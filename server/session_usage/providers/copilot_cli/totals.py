@@ -21,7 +21,7 @@ def checkpoint(source: Source, state: State, offset: int, event: Data, data: Dat
     yield from _running_total(source, state, offset, instant(event.get("timestamp")), total)
 
 
-def checkpoint_glance(source: Source, state: State, offset: int, line: bytearray) -> Events:
+def checkpoint_glance(source: Source, state: State, offset: int, line: bytes) -> Events:
     """The same without parsing: these lines hold tens of kB of prompt cache hashes."""
     total = _TOTAL.search(line)
     stamps = _STAMP.findall(line[-400:]) or _STAMP.findall(line[:400])
