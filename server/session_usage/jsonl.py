@@ -99,7 +99,8 @@ class Scan:
     handed out if it begins with one of ``heads`` or holds one of ``anywhere``, any other
     line if it holds one of ``needles``.
 
-    After the iteration ``offset`` is the byte after the last newline: where to go on.
+    After the iteration ``offset`` is the byte after the last newline: where to go on; ``seen``
+    (of ``others``) is how far the file was read.
 
     ``skip(buffer, begin, end)``, e.g. the ``match`` of a pattern of line starts, says which
     lines cannot matter: all others are handed out, so that what nobody knows yet is never
@@ -125,6 +126,7 @@ class Scan:
         self.skip = skip
         self.start = start
         self.offset = start
+        self.seen = 1 << 62
         self.first = first
         self.plain = plain
         self.heads = heads
@@ -179,49 +181,58 @@ class Scan:
             _BUFFERS.append(buffer)
 
     def others(
-        self, dull: Collection[bytes], texts: bytes = b"", rare: bytes = b"", mark: bytes = b""
+        self,
+        dull: Collection[bytes],
+        texts: bytes = b"",
+        mark: bytes = b"",
+        rare: int = 0,
+        stop: int = 1 << 62,
     ) -> Iterator[tuple[int, bytes, bool]]:
         """(offset, line, whole) of the wanted lines of a log most of whose lines are of few kinds.
 
-        Lines whose first ``HEAD`` bytes are in ``dull`` (a reader may change it on the way) are
-        not wanted, nor are those that begin with ``texts``, unless they hold ``mark``; a byte of
-        it that is ``rare`` in texts is found many times as fast. Only lines of other kinds are
-        looked at as ``spans`` does.
+        Lines whose first ``HEAD`` bytes are in ``dull`` are skipped; a reader may change it on
+        the way. Those that begin with ``texts`` are not if they hold ``mark``: its byte ``rare``,
+        which few texts hold, is looked for first. Only other lines are looked at as ``spans``
+        does. Reading ends at ``stop``, the start of a line.
         """
-        rest = b""
+        rest = b""  # the beginning of a line
         base = self.start  # file offset of the chunk
         with open(self.path, "rb", buffering=0) as file:
             if base:
                 file.seek(base)
-            while chunk := file.read(CHUNK):
+            while chunk := file.read(min(CHUNK, stop - base)):
                 cut = chunk.find(b"\n") + 1
                 if not cut:
                     rest += chunk
                     base += len(chunk)
                     if len(rest) > 8 * CHUNK:  # what is so long is read in the usual way
                         self.start = base - len(rest)
-                        for offset, buffer, begin, stop, complete in self.spans():
-                            yield offset, bytes(buffer[begin:stop]), complete
+                        for at, buffer, begin, end, complete in self.spans():
+                            yield at, bytes(buffer[begin:end]), complete
                         return
                     continue
+                first = rest + chunk[:cut]
                 end = chunk.rfind(b"\n") + 1
-                lines = BytesIO(chunk)  # hands out lines several times as fast as find() and slices
+                bare = rare not in chunk and rare not in first
+                lines = BytesIO(chunk)  # hands out lines twice as fast as find() and slices would
                 lines.seek(cut)
-                for line in chain((rest + chunk[:cut],), lines):
+                for line in chain((first,), lines):
                     head = line[:HEAD]
-                    if head in dull:
-                        continue
-                    if head == texts and (rare not in line or mark not in line):
+                    if head in dull and (
+                        bare or head != texts or rare not in line or mark not in line
+                    ):
                         continue
                     at = lines.tell()
                     if at > end:
-                        break  # the beginning of a line
+                        break  # this line goes on in the next chunk
                     begin = base + at - len(line)
                     if self._wanted(line, begin):
+                        self.offset = base + at
                         yield begin, line[:-1], True
                 rest = chunk[end:]
                 base += len(chunk)
                 self.offset = base - len(rest)
+        self.seen = base
         if rest.strip() and self._wanted(rest, self.offset) and _is_whole(rest):
             yield self.offset, rest, False
 
@@ -472,7 +483,7 @@ def instant(value: Any) -> int | None:
     or a number of milliseconds; None for anything else."""
     if type(value) is not str:
         return whole(value) or None
-    minute_ms = _minutes.get(value[:16])
+    minute_ms = _minutes.get(value[:16]) or _minute(value)
     if minute_ms is not None and len(value) == 24 and value[16] + value[19] + value[23] == ":.Z":
         rest = value[17:19] + value[20:23]
         if rest.isascii() and rest.isdigit() and rest < "60":
@@ -499,7 +510,26 @@ def instant(value: Any) -> int | None:
         if len(_minutes) > 5000:
             _minutes.clear()
         _minutes[value[:16]] = (total - second) * 1000
+        if len(_seen_days) > 5000:
+            _seen_days.clear()
+        _seen_days[value[:11]] = days * 86_400_000
     return total * 1000 + int(fraction)
+
+
+def _minute(value: str) -> int | None:
+    """Epoch milliseconds of the minute of an instant whose day was seen, if it is so simple."""
+    day_ms = _seen_days.get(value[:11])
+    hour, minute = value[11:13], value[14:16]
+    if day_ms is None or value[13:14] != ":" or len(minute) < 2:
+        return None
+    if not (hour.isascii() and hour.isdigit() and minute.isascii() and minute.isdigit()):
+        return None
+    if hour > "23" or minute > "59":
+        return None
+    if len(_minutes) > 5000:
+        _minutes.clear()
+    result = _minutes[value[:16]] = day_ms + (int(hour) * 60 + int(minute)) * 60_000
+    return result
 
 
 def _days(year: int, month: int) -> int:
@@ -510,6 +540,8 @@ def _days(year: int, month: int) -> int:
 
 _minutes: dict[str, int] = {}
 """Epoch milliseconds of minutes seen: the lines of a log share them (3 times as fast)."""
+_seen_days: dict[str, int] = {}
+"""The same of days, by the text up to the ``T``."""
 
 
 def first_lines(path: str, most: int = 1 << 17) -> Iterator[dict[str, Any]]:

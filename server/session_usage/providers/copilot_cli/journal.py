@@ -33,8 +33,8 @@ def _kind(name: str) -> bytes:
 
 _MESSAGES, _TOOLS = _kind("assistant.message"), _kind("tool.execution_complete")
 _FULL_DULL = {_MESSAGES, _kind("assistant.turn_start"), _kind("assistant.turn_end")}
-_USAGE_DULL = {*_FULL_DULL, _kind("tool.execution_start"), _kind("user.message")}
-_NO_MESSAGE = {*_USAGE_DULL, _TOOLS} - {_MESSAGES}
+_USAGE_DULL = {*_FULL_DULL, _TOOLS, _kind("tool.execution_start"), _kind("user.message")}
+_NO_MESSAGE = _USAGE_DULL - {_MESSAGES}
 _HEAD_TYPE = re.compile(rb'\{\s*"type":\s*"([A-Za-z_.]+)"')
 _TOTAL = re.compile(rb'"totalNanoAiu":\s*([0-9.eE+-]+)')
 _STAMP = re.compile(rb'"timestamp":\s*"([^"]{20,30})"')
@@ -59,7 +59,7 @@ def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
         dull.remove(_MESSAGES)
     before_tail: tuple[Any, ...] | None = None
     try:
-        for offset, line, complete in scan.others(dull, b"" if full else _TOOLS, b"U", _TOOL_USAGE):
+        for offset, line, complete in scan.others(dull, _TOOLS, _TOOL_USAGE, ord("U")):
             if not complete:
                 before_tail = state.saved()
             if line.startswith(_MESSAGE_HEAD):
@@ -85,14 +85,14 @@ def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                     dull.discard(_MESSAGES)
                 else:
                     yield from _unread_messages(source, state, offset)
-                state.unread = offset
+                state.unread = max(offset, scan.offset)
             data = mapping(event.get("data"))
             if name == "assistant.message":  # with its keys in another order
                 state.output += whole(data.get("outputTokens")) or 0
             read = READERS.get(name)
             if read:
                 yield from read(source, state, offset, event, data)
-        yield from _unread_messages(source, state)
+        yield from _unread_messages(source, state, scan.seen)
         if full:
             yield from drift(source, at.offset, "Copilot CLI", types())
     except OSError as error:
@@ -114,14 +114,16 @@ def _has_totals(event: dict[str, Any]) -> bool:
     return bool(mapping(mapping(event.get("data")).get("modelMetrics")))
 
 
-def _unread_messages(source: Source, state: State, end: int | None = None) -> Iterator[Event]:
+def _unread_messages(source: Source, state: State, end: int) -> Iterator[Event]:
     """The messages of a run that no total covers: proof of its calls, if nothing else is.
 
     Read in a pass of its own: most of a journal is messages, and most runs have totals.
     """
+    if state.unread == end:
+        return
     scan = Scan(source.path, start=state.unread, plain=_MESSAGE_HEAD, heads=(_MESSAGE_HEAD,))
-    for offset, line, _ in scan.others(_NO_MESSAGE):
-        if end is not None and offset >= end:
+    for offset, line, _ in scan.others(_NO_MESSAGE, stop=end):
+        if offset >= end:
             break
         event, wrong = parse(line, b'"data":')
         if wrong:
