@@ -10,7 +10,7 @@ from session_usage.drift import drift
 from session_usage.events import Cursor, Event, Source
 from session_usage.jsonl import HEAD, Scan, mapping, parse, text, whole
 from session_usage.kinds import types
-from session_usage.providers.copilot_cli.records import READERS, message
+from session_usage.providers.copilot_cli.records import READERS, proof
 from session_usage.providers.copilot_cli.state import State, problem, unreadable
 from session_usage.providers.copilot_cli.totals import checkpoint_glance
 
@@ -36,8 +36,6 @@ _FULL_DULL = {_MESSAGES, _kind("assistant.turn_start"), _kind("assistant.turn_en
 _USAGE_DULL = {*_FULL_DULL, _TOOLS, _kind("tool.execution_start"), _kind("user.message")}
 _NO_MESSAGE = _USAGE_DULL - {_MESSAGES}
 _HEAD_TYPE = re.compile(rb'\{\s*"type":\s*"([A-Za-z_.]+)"')
-_TOTAL = re.compile(rb'"totalNanoAiu":\s*([0-9.eE+-]+)')
-_STAMP = re.compile(rb'"timestamp":\s*"([^"]{20,30})"')
 _BIG = 1 << 14
 
 
@@ -67,11 +65,11 @@ def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                 if at_tokens >= 0:
                     state.output += _digits(line, at_tokens + len(_OUTPUT))
                 continue
-            head = _HEAD_TYPE.match(line)
-            kind = head[1] if head else None
-            if kind == b"session.usage_checkpoint" and len(line) > _BIG:
-                yield from checkpoint_glance(source, state, offset, line)
-                continue
+            if len(line) > _BIG:
+                head = _HEAD_TYPE.match(line)
+                if head and head[1] == b"session.usage_checkpoint":
+                    yield from checkpoint_glance(source, state, offset, line)
+                    continue
             event, wrong = parse(line, b'"data":')
             if wrong:
                 yield problem(source, state, "malformed", offset, f"a line is {wrong}")
@@ -129,4 +127,4 @@ def _unread_messages(source: Source, state: State, end: int) -> Iterator[Event]:
         if wrong:
             yield problem(source, state, "malformed", offset, f"a line is {wrong}")
         if event:
-            yield from message(source, state, offset, event, mapping(event.get("data")))
+            yield proof(source, state, offset, event, mapping(event.get("data")))
