@@ -61,9 +61,10 @@ def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
             if not complete:
                 before_tail = state.saved()
             if line.startswith(_MESSAGE_HEAD):
-                at_tokens = line.find(_OUTPUT)
-                if at_tokens >= 0:
-                    state.output += _digits(line, at_tokens + len(_OUTPUT))
+                tokens = line.find(_OUTPUT)
+                number = _NUMBER.match(line, tokens + len(_OUTPUT)) if tokens >= 0 else None
+                if number:
+                    state.output += int(number[0])
                 continue
             if len(line) > _BIG:
                 head = _HEAD_TYPE.match(line)
@@ -101,11 +102,6 @@ def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
 _ENDS_RUN = frozenset({"session.start", "session.resume", "session.shutdown"})
 _OUTPUT = b'"outputTokens":'
 _NUMBER = re.compile(rb"\d{1,15}")
-
-
-def _digits(line: bytes, begin: int) -> int:
-    match = _NUMBER.match(line, begin)
-    return int(match[0]) if match else 0
 
 
 def _has_totals(event: dict[str, Any]) -> bool:

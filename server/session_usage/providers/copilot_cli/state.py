@@ -43,8 +43,8 @@ class State:
 
     def saved(self) -> tuple[Any, ...]:
         """For the cursor: JSON values in the order of ``FIELDS``."""
-        values = (getattr(self, field) for field in self.FIELDS)
-        return tuple(dict(value) if type(value) is dict else value for value in values)
+        values = [getattr(self, field) for field in self.FIELDS]
+        return tuple([dict(value) if type(value) is dict else value for value in values])
 
     def owner(self, at_ms: int | None) -> tuple[str, bool]:
         """(session, copied): whose event this is."""
