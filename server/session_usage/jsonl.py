@@ -19,7 +19,7 @@ What a line can do to us, and what happens then:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
 from itertools import chain
 from typing import Any
@@ -30,8 +30,6 @@ LINE_LIMIT = 8 << 20
 """Lines longer than this are cut down while they are read."""
 TEXT_LIMIT = 1 << 12
 """What is kept of one JSON text in a line over ``LINE_LIMIT``."""
-HEAD = 25
-"""How many of its first bytes tell ``Scan.others`` the kind of a line."""
 
 _QUOTE, _BACKSLASH = b'"\\'
 _TEXT = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
@@ -127,6 +125,7 @@ class Scan:
         self.start = start
         self.offset = start
         self.seen = 1 << 62
+        self.dull: tuple[bytes, ...] = ()
         self.first = first
         self.plain = plain
         self.heads = heads
@@ -182,7 +181,7 @@ class Scan:
 
     def others(
         self,
-        dull: Collection[bytes],
+        dull: tuple[bytes, ...],
         texts: bytes = b"",
         mark: bytes = b"",
         rare: int = 0,
@@ -190,11 +189,12 @@ class Scan:
     ) -> Iterator[tuple[int, bytes, bool]]:
         """(offset, line, whole) of the wanted lines of a log most of whose lines are of few kinds.
 
-        Lines whose first ``HEAD`` bytes are in ``dull`` are skipped; a reader may change it on
-        the way. Those that begin with ``texts`` are not if they hold ``mark``: its byte ``rare``,
-        which few texts hold, is looked for first. Only other lines are looked at as ``spans``
-        does. Reading ends at ``stop``, the start of a line.
+        Lines that begin with one of ``dull`` (a reader may set it anew on the way) are skipped.
+        Those that begin with ``texts`` are not if they hold ``mark``: its byte ``rare``, which
+        few texts hold, is looked for first. Only other lines are looked at as ``spans`` does.
+        Reading ends at ``stop``, the start of a line.
         """
+        self.dull = dull
         rest = b""  # the beginning of a line
         base = self.start  # file offset of the chunk
         with open(self.path, "rb", buffering=0) as file:
@@ -208,7 +208,9 @@ class Scan:
                     if len(rest) > 8 * CHUNK:  # what is so long is read in the usual way
                         self.start = base - len(rest)
                         for at, buffer, begin, end, complete in self.spans():
-                            yield at, bytes(buffer[begin:end]), complete
+                            line = bytes(buffer[begin:end])
+                            if not line.startswith(self.dull) or mark in line:
+                                yield at, line, complete
                         return
                     continue
                 first = rest + chunk[:cut]
@@ -217,9 +219,8 @@ class Scan:
                 lines = BytesIO(chunk)  # hands out lines twice as fast as find() and slices would
                 lines.seek(cut)
                 for line in chain((first,), lines):
-                    head = line[:HEAD]
-                    if head in dull and (
-                        bare or head != texts or rare not in line or mark not in line
+                    if line.startswith(self.dull) and (
+                        bare or rare not in line or mark not in line or not line.startswith(texts)
                     ):
                         continue
                     at = lines.tell()
@@ -234,7 +235,8 @@ class Scan:
                 self.offset = base - len(rest)
         self.seen = base
         if rest.strip() and self._wanted(rest, self.offset) and _is_whole(rest):
-            yield self.offset, rest, False
+            if not rest.startswith(self.dull) or mark in rest:
+                yield self.offset, rest, False
 
     def _wanted(self, line: bytes, base: int) -> bool:
         if self.first and base == 0:

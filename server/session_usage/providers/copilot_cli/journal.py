@@ -8,7 +8,7 @@ from typing import Any
 
 from session_usage.drift import drift
 from session_usage.events import Cursor, Event, Source
-from session_usage.jsonl import HEAD, Scan, mapping, parse, text, whole
+from session_usage.jsonl import Scan, mapping, parse, text, whole
 from session_usage.kinds import types
 from session_usage.providers.copilot_cli.records import READERS, proof
 from session_usage.providers.copilot_cli.state import State, problem, unreadable
@@ -17,24 +17,16 @@ from session_usage.providers.copilot_cli.totals import checkpoint_glance
 _PLAIN_HEAD = b'{"type":"'
 _USAGE_TYPES = ("session.", "model.model_call_success", "subagent.started")
 _FULL_TYPES = (*_USAGE_TYPES, "user.message", "tool.execution_", "skill.invoked")
-_USAGE_HEADS = tuple(_PLAIN_HEAD + name.encode() for name in _USAGE_TYPES)
-_FULL_HEADS = tuple(_PLAIN_HEAD + name.encode() for name in _FULL_TYPES)
 _MESSAGE = b'"assistant.message"'
 _MESSAGE_HEAD = b'{"type":"assistant.message"'
+_USAGE_HEADS = (*(_PLAIN_HEAD + name.encode() for name in _USAGE_TYPES), _MESSAGE_HEAD)
+_FULL_HEADS = (*(_PLAIN_HEAD + name.encode() for name in _FULL_TYPES), _MESSAGE_HEAD)
 _USAGE_NEEDLES = (*(b'"' + name.encode() for name in _USAGE_TYPES), _MESSAGE, b'"toolUsage"')
 _FULL_NEEDLES = (*(b'"' + name.encode() for name in _FULL_TYPES), _MESSAGE)
 _TOOL_USAGE = b'"toolUsage":{'
-
-
-def _kind(name: str) -> bytes:
-    """How most lines of this type begin."""
-    return (_PLAIN_HEAD + name.encode() + b'","data":{"')[:HEAD]
-
-
-_MESSAGES, _TOOLS = _kind("assistant.message"), _kind("tool.execution_complete")
-_FULL_DULL = {_MESSAGES, _kind("assistant.turn_start"), _kind("assistant.turn_end")}
-_USAGE_DULL = {*_FULL_DULL, _TOOLS, _kind("tool.execution_start"), _kind("user.message")}
-_NO_MESSAGE = _USAGE_DULL - {_MESSAGES}
+_TOOLS = b'{"type":"tool.execution_complete"'
+_FULL_DULL = (b'{"type":"assistant.turn_',)
+_USAGE_DULL = (b'{"type":"tool.execution_', *_FULL_DULL, b'{"type":"user.message"')
 _HEAD_TYPE = re.compile(rb'\{\s*"type":\s*"([A-Za-z_.]+)"')
 _BIG = 1 << 14
 
@@ -42,22 +34,19 @@ _BIG = 1 << 14
 def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
     """The events of a journal from the cursor on, and last the cursor."""
     state = State(source, at)
-    heads = _FULL_HEADS if full else _USAGE_HEADS
-    with_messages = (*heads, _MESSAGE_HEAD)
     scan = Scan(
         source.path,
         _FULL_NEEDLES if full else _USAGE_NEEDLES,
         at.offset,
         plain=_PLAIN_HEAD,
-        heads=with_messages if state.closed else heads,
+        heads=_FULL_HEADS if full else _USAGE_HEADS,
         anywhere=() if full else (_TOOL_USAGE,),
     )
-    dull = set(_FULL_DULL if full else _USAGE_DULL)
-    if state.closed:
-        dull.remove(_MESSAGES)
+    dull = _FULL_DULL if full else _USAGE_DULL
+    at_first = dull if state.closed else (*dull, _MESSAGE_HEAD)
     before_tail: tuple[Any, ...] | None = None
     try:
-        for offset, line, complete in scan.others(dull, _TOOLS, _TOOL_USAGE, ord("U")):
+        for offset, line, complete in scan.others(at_first, _TOOLS, _TOOL_USAGE, ord("U")):
             if not complete:
                 before_tail = state.saved()
             if line.startswith(_MESSAGE_HEAD):
@@ -80,8 +69,7 @@ def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
             if name in _ENDS_RUN:
                 if name == "session.shutdown" and _has_totals(event):
                     state.closed = True
-                    scan.heads = with_messages
-                    dull.discard(_MESSAGES)
+                    scan.dull = dull
                 else:
                     yield from _unread_messages(source, state, offset)
                 state.unread = max(offset, scan.offset)
@@ -116,7 +104,7 @@ def _unread_messages(source: Source, state: State, end: int) -> Iterator[Event]:
     if state.unread == end:
         return
     scan = Scan(source.path, start=state.unread, plain=_MESSAGE_HEAD, heads=(_MESSAGE_HEAD,))
-    for offset, line, _ in scan.others(_NO_MESSAGE, stop=end):
+    for offset, line, _ in scan.others(_USAGE_DULL, stop=end):
         if offset >= end:
             break
         event, wrong = parse(line, b'"data":')
