@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from session_usage.events import Counter, Request
@@ -19,13 +20,13 @@ TOKENS = (
     "output_tokens",
     "reasoning_tokens",
 )
-_FIGURES = slice(Counter._fields.index("requests"), Counter._fields.index("nano_aiu") + 1)
+_FIRST, _LAST = Counter._fields.index("requests"), Counter._fields.index("nano_aiu")
+_figures = itemgetter(slice(_FIRST, _LAST + 1))
 """Of a counter: its requests, tokens and amount."""
 _NOT_IN_PANEL = ("title", "categorization")
 _NOT_IN_TURNS = frozenset({"background", "compaction"})
 _SLACK_MS = 5_000
 _ALWAYS_MS = 1 << 62
-_NOTHING = [0] * len(Counter._fields[_FIGURES])
 
 
 class SourceTotal(NamedTuple):
@@ -73,7 +74,7 @@ class Shutdowns:
             twin = later.get(model)
             if twin is None:
                 return False
-            for old, new in zip(row[_FIGURES], twin[_FIGURES], strict=True):
+            for old, new in zip(_figures(row), _figures(twin), strict=True):
                 if old is not None and (new is None or new < old):
                     return False
         past = sum(row.output_tokens or 0 for row in earlier.values())
@@ -91,7 +92,7 @@ class Shutdowns:
         """Is what happened at this moment inside a run whose totals were written?"""
         if at_ms is None:
             return bool(self._spans)
-        return any([begin <= at_ms <= end for begin, end in self._spans])
+        return any(begin <= at_ms <= end for begin, end in self._spans)
 
     def nano(self) -> int | None:
         """The total amount by these counters alone."""
@@ -121,9 +122,9 @@ class Shutdowns:
             for row in group
             if row.scope == "agent" and row.model == model
         ]
-        sums = [sum(filter(None, column)) for column in zip(*[row[_FIGURES] for row in rows])]
-        if (sums or _NOTHING) != [figure or 0 for figure in total[_FIGURES]]:
-            return [total]
+        for figure, *parts in zip(_figures(total), *map(_figures, rows), strict=True):
+            if sum(filter(None, parts)) != (figure or 0):
+                return [total]
         return [row for row in rows if row.requests or row.input_tokens or row.nano_aiu]
 
 

@@ -209,18 +209,19 @@ class Scan:
                         self.start = base - len(rest)
                         for at, buffer, begin, end, complete in self.spans():
                             line = bytes(buffer[begin:end])
-                            if not line.startswith(self.dull) or mark in line:
+                            if not self._is_dull(line, texts, mark):
                                 yield at, line, complete
                         return
                     continue
                 first = rest + chunk[:cut]
                 end = chunk.rfind(b"\n") + 1
-                bare = rare not in chunk and rare not in first
+                bare = not texts or (rare not in chunk and rare not in first)
                 lines = BytesIO(chunk)  # hands out lines twice as fast as find() and slices would
                 lines.seek(cut)
+                dull = self.dull
                 for line in chain((first,), lines):
-                    if line.startswith(self.dull) and (
-                        bare or rare not in line or mark not in line or not line.startswith(texts)
+                    if line.startswith(dull) and (
+                        bare or rare not in line or self._is_dull(line, texts, mark)
                     ):
                         continue
                     at = lines.tell()
@@ -230,13 +231,18 @@ class Scan:
                     if self._wanted(line, begin):
                         self.offset = base + at
                         yield begin, line[:-1], True
+                        dull = self.dull
                 rest = chunk[end:]
                 base += len(chunk)
                 self.offset = base - len(rest)
         self.seen = base
-        if rest.strip() and self._wanted(rest, self.offset) and _is_whole(rest):
-            if not rest.startswith(self.dull) or mark in rest:
-                yield self.offset, rest, False
+        wanted = rest.strip() and not self._is_dull(rest, texts, mark)
+        if wanted and self._wanted(rest, self.offset) and _is_whole(rest):
+            yield self.offset, rest, False
+
+    def _is_dull(self, line: bytes, texts: bytes, mark: bytes) -> bool:
+        marked = texts and line.startswith(texts) and mark in line
+        return line.startswith(self.dull) and not marked
 
     def _wanted(self, line: bytes, base: int) -> bool:
         if self.first and base == 0:

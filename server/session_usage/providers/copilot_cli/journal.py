@@ -101,7 +101,7 @@ def _unread_messages(source: Source, state: State, end: int) -> Iterator[Event]:
 
     Read in a pass of its own: most of a journal is messages, and most runs have totals.
     """
-    if state.unread == end:
+    if state.unread >= end:
         return
     scan = Scan(source.path, start=state.unread, plain=_MESSAGE_HEAD, heads=(_MESSAGE_HEAD,))
     for offset, line, _ in scan.others(_USAGE_DULL, stop=end):
