@@ -929,6 +929,17 @@ def test_A1_of_a_killed_run_between_others_every_message_is_a_call(
     assert cases.billed([session]) == 230
 
 
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("before", [[], [shutdown(2, of=(1, 100, 11, 100))]], ids=["one", "two"])
+def test_A1_a_last_message_without_its_newline_is_a_call(
+    before: list[Any], full: bool, tmp_path: Path
+) -> None:
+    places = write(tmp_path, start(version="1.0.66"), *before, message(3, 12), message(4, 13))
+    path = Path(places.copilot_home()) / "session-state" / ID / "events.jsonl"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert {r.output_tokens for r in only(places, full=full).requests} == {12, 13}
+
+
 def test_R5_a_fork_without_its_own_start_still_knows_its_copies(tmp_path: Path) -> None:
     origin = "99999999-2222-4333-8444-555555555555"
     mine = {"accounting": {"sourceSessionId": origin, "usageId": "u1"}}

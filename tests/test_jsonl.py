@@ -190,6 +190,28 @@ def test_any_chunk_size_finds_lines_by_their_heads(folder: Path, data: bytes, ch
         assert (scanned(scan), scan.offset) == naive(data, wanted)
 
 
+@given(LOGS, st.integers(1, 70), st.integers(8, 40))
+def test_chunks_of_any_size_hold_every_line_but_a_half_one(
+    folder: Path, data: bytes, chunk: int, limit: int
+) -> None:
+    path = folder / "log.jsonl"
+    path.write_bytes(data)
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsonl, "CHUNK", chunk)
+        patch.setattr(jsonl, "LINE_LIMIT", limit)  # lines above it come alone
+        scan = Scan(str(path), (b"no line holds this",))
+        for base, buffer, last, whole_line in scan.chunks():
+            assert buffer[last : last + 1] == b"\n"
+            at = base
+            for line in bytes(buffer[:last]).split(b"\n"):
+                found.append((at, line, whole_line))
+                at += len(line) + 1
+    expected, offset = naive(data, lambda line: True)
+    assert [line for line in found if line[1].strip()] == expected
+    assert scan.offset == offset
+
+
 @given(LOGS, NEEDLES, st.lists(st.integers(0, 400), max_size=6))
 def test_F3_reading_in_pieces_is_reading_at_once(
     folder: Path, data: bytes, needles: set[bytes], cuts: list[int]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from session_usage import events, folder, pricing, rates, tables
 from session_usage.errors import BadPriceFile, UsageError
+from session_usage.plain import Sure
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data" / "prices"
@@ -923,9 +924,48 @@ CALLS = st.builds(
 @given(CALLS)
 def test_B14_what_takes_no_assumption_costs_the_same_either_way(call: events.Request) -> None:
     prices = pricing.load()
-    amount, quoted = prices.sure(call), prices.quote(call)
+    amount, quoted = Sure(prices).amount(call), prices.quote(call)
     if amount is not None:
         assert (amount, events.PRICED) == (quoted.nano_aiu, quoted.basis)
+
+
+@given(CALLS, st.data())
+def test_B14_a_sum_in_columns_is_the_sum_of_its_calls(
+    call: events.Request, data: st.DataObject
+) -> None:
+    """Calls that differ in time and figures only: of one day or several, with and without gaps."""
+    counts = st.one_of(st.none(), st.just(0), st.integers(0, 400_000))
+    alike = data.draw(st.booleans(), "the same figures are known of all")
+    known = st.tuples(*[st.integers(0, 90_000)] * 3, st.just(0), st.integers(0, 9_000))
+    rows: list[events.Row] = []
+    for number in range(data.draw(st.integers(1, 6))):
+        at_ms = ms("2026-11-20") + data.draw(st.integers(-200_000_000, 200_000_000))
+        prompt, read, write, hour, output = data.draw(known if alike else st.tuples(*[counts] * 5))
+        if alike:
+            prompt += read + write
+        rows.append(
+            (str(number), 0, at_ms, prompt, read, write, hour, output, None, None, None, None)
+        )
+    sure = Sure(pricing.load())
+    together, each = sure.sum(call, rows), sure.amounts(call, rows)
+    one_by_one = [sure.amount(request) for request in events.Calls(call, rows).requests()]
+    assert each == one_by_one
+    if together is not None:
+        assert together == sum(amount for amount in each if amount is not None)
+        assert None not in each
+
+
+def test_B14_the_usual_calls_are_summed_in_columns() -> None:
+    for model, provider, write in (
+        ("claude-opus-4-8", "anthropic", 900),
+        ("gpt-5.5", "openai", None),
+    ):
+        call = events.Request(
+            "", "codex", "s", "rollout", "p", 0, None, model, provider, events.API
+        )
+        row = ("k", 0, ms("2026-11-20"), 9000, 7000, write, None, 500, None, None, None, None)
+        sure = Sure(pricing.load())
+        assert sure.sum(call, [row, row]) == 2 * (sure.amounts(call, [row])[0] or 0)
 
 
 def test_B14_the_usual_call_takes_no_assumption() -> None:
@@ -938,4 +978,4 @@ def test_B14_the_usual_call_takes_no_assumption() -> None:
             "k", "codex", "s", "rollout", "p", 0, ms("2026-11-20"), model, provider, events.API,
             cache_write_tokens=write, **figures,
         )  # fmt: skip
-        assert pricing.load().sure(call) == pricing.load().quote(call).nano_aiu is not None
+        assert Sure(pricing.load()).amount(call) == pricing.load().quote(call).nano_aiu is not None

@@ -21,7 +21,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
-from itertools import chain
 from typing import Any
 
 CHUNK = 1 << 17
@@ -31,7 +30,7 @@ LINE_LIMIT = 8 << 20
 TEXT_LIMIT = 1 << 12
 """What is kept of one JSON text in a line over ``LINE_LIMIT``."""
 
-_QUOTE, _BACKSLASH = b'"\\'
+_QUOTE, _BACKSLASH, _NEWLINE = b'"\\\n'
 _TEXT = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 _CHARACTERS = re.compile(
     rb"(?:[^\\\x80-\xff]+|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
@@ -83,6 +82,9 @@ class Line:
 
 Span = tuple[int, bytearray, int, int, bool]
 """(offset in the file, buffer, begin, end, whole): a line while its buffer is unchanged."""
+Chunk = tuple[int, bytearray, int, bool]
+"""(offset in the file, buffer, last, whole): the lines in ``buffer[: last + 1]``, each with its
+newline; not ``whole`` where the file does not hold the last of them."""
 
 _BUFFERS: list[bytearray] = []
 """Buffers of finished scans: a scan of a small file costs more to allocate than to read."""
@@ -97,8 +99,7 @@ class Scan:
     handed out if it begins with one of ``heads`` or holds one of ``anywhere``, any other
     line if it holds one of ``needles``.
 
-    After the iteration ``offset`` is the byte after the last newline: where to go on; ``seen``
-    (of ``others``) is how far the file was read.
+    After the iteration ``offset`` is the byte after the last newline: where to go on.
 
     ``skip(buffer, begin, end)``, e.g. the ``match`` of a pattern of line starts, says which
     lines cannot matter: all others are handed out, so that what nobody knows yet is never
@@ -124,7 +125,6 @@ class Scan:
         self.skip = skip
         self.start = start
         self.offset = start
-        self.seen = 1 << 62
         self.dull: tuple[bytes, ...] = ()
         self.first = first
         self.plain = plain
@@ -137,6 +137,16 @@ class Scan:
 
     def spans(self) -> Iterator[Span]:
         """The same lines without copying them; each is gone when the next one is asked for."""
+        for base, buffer, last, whole_line in self.chunks():
+            for begin, stop in self._lines(buffer, last, base):
+                yield base + begin, buffer, begin, stop, whole_line
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All lines, wanted or not, as many at a time as were read; gone when asked for more.
+
+        For readers who choose their lines in a loop of their own. A giant line comes alone, and
+        so does a last line without a newline, which is given one.
+        """
         buffer = _BUFFERS.pop() if _BUFFERS else bytearray(CHUNK * 2)
         kept = 0  # bytes of an unfinished line at the head of the buffer
         base = self.start  # file offset of buffer[0]
@@ -154,8 +164,8 @@ class Scan:
                 last = buffer.rfind(b"\n", kept, end)
                 if last < 0 and end > LINE_LIMIT:
                     giant, rest, length = _shorten(file, bytes(buffer[:end]))
-                    if self._wanted(giant, base) and (rest is not None or _is_whole(giant)):
-                        yield base, bytearray(giant), 0, len(giant), rest is not None
+                    if rest is not None or _is_whole(giant):
+                        yield base, bytearray(giant + b"\n"), len(giant), rest is not None
                     if rest is None:  # the file ends inside this line
                         return
                     base += length
@@ -167,94 +177,48 @@ class Scan:
                 if last < 0:
                     kept = end
                     continue
-                for begin, stop in self._lines(buffer, last, base):
-                    yield base + begin, buffer, begin, stop, True
+                yield base, buffer, last, True
                 base += last + 1
                 self.offset = base
                 kept = end - last - 1
                 buffer[:kept] = buffer[last + 1 : end]
-        tail = bytes(buffer[:kept])
-        if tail.strip() and self._wanted(tail, base) and _is_whole(tail):
-            yield base, buffer, 0, kept, False
+        if kept and _is_whole(buffer[:kept]):
+            buffer[kept] = _NEWLINE  # there is room: more than was read would have fitted in
+            yield base, buffer, kept, False
         if len(buffer) == CHUNK * 2:
             _BUFFERS.append(buffer)
 
     def others(
-        self,
-        dull: tuple[bytes, ...],
-        texts: bytes = b"",
-        mark: bytes = b"",
-        rare: int = 0,
-        stop: int = 1 << 62,
+        self, dull: tuple[bytes, ...], texts: bytes = b"", mark: bytes = b"", rare: int = 0
     ) -> Iterator[tuple[int, bytes, bool]]:
-        """(offset, line, whole) of the wanted lines of a log most of whose lines are of few kinds.
+        """(offset, line, whole) of the wanted lines of a log whose lines begin with their type.
 
-        Lines that begin with one of ``dull`` (a reader may set it anew on the way) are skipped.
-        Those that begin with ``texts`` are not if they hold ``mark``: its byte ``rare``, which
-        few texts hold, is looked for first. Only other lines are looked at as ``spans`` does.
-        Reading ends at ``stop``, the start of a line.
+        For logs most of whose lines are of few kinds: those that begin with one of ``dull`` (a
+        reader may set it anew on the way) are skipped. What begins with ``texts`` is not if it
+        holds ``mark``: its byte ``rare``, which few texts hold, is looked for first. A last line
+        without a newline may be one of the dull ones, too.
         """
         self.dull = dull
-        rest = b""  # the beginning of a line
-        base = self.start  # file offset of the chunk
-        with open(self.path, "rb", buffering=0) as file:
-            if base:
-                file.seek(base)
-            while chunk := file.read(min(CHUNK, stop - base)):
-                cut = chunk.find(b"\n") + 1
-                if not cut:
-                    rest += chunk
-                    base += len(chunk)
-                    if len(rest) > 8 * CHUNK:  # what is so long is read in the usual way
-                        self.start = base - len(rest)
-                        for at, buffer, begin, end, complete in self.spans():
-                            line = bytes(buffer[begin:end])
-                            if not self._is_dull(line, texts, mark):
-                                yield at, line, complete
-                        return
+        for base, buffer, last, whole_line in self.chunks():
+            bare = not texts or buffer.find(rare, 0, last) < 0
+            with memoryview(buffer) as view:
+                lines = BytesIO(view[: last + 1])  # twice as fast as to find() and slice each
+            dull = self.dull if whole_line else ()
+            for line in lines:
+                if line.startswith(dull) and (
+                    bare or rare not in line or mark not in line or not line.startswith(texts)
+                ):
                     continue
-                first = rest + chunk[:cut]
-                end = chunk.rfind(b"\n") + 1
-                bare = not texts or (rare not in chunk and rare not in first)
-                lines = BytesIO(chunk)  # hands out lines twice as fast as find() and slices would
-                lines.seek(cut)
-                dull = self.dull
-                for line in chain((first,), lines):
-                    if line.startswith(dull) and (
-                        bare or rare not in line or self._is_dull(line, texts, mark)
-                    ):
-                        continue
-                    at = lines.tell()
-                    if at > end:
-                        break  # this line goes on in the next chunk
-                    begin = base + at - len(line)
-                    if self._wanted(line, begin):
-                        self.offset = base + at
-                        yield begin, line[:-1], True
-                        dull = self.dull
-                rest = chunk[end:]
-                base += len(chunk)
-                self.offset = base - len(rest)
-        self.seen = base
-        wanted = rest.strip() and not self._is_dull(rest, texts, mark)
-        if wanted and self._wanted(rest, self.offset) and _is_whole(rest):
-            yield self.offset, rest, False
+                if self._is_headed(line):
+                    yield base + lines.tell() - len(line), line[:-1], whole_line
+                    dull = self.dull
 
-    def _is_dull(self, line: bytes, texts: bytes, mark: bytes) -> bool:
-        marked = texts and line.startswith(texts) and mark in line
-        return line.startswith(self.dull) and not marked
-
-    def _wanted(self, line: bytes, base: int) -> bool:
-        if self.first and base == 0:
+    def _is_headed(self, line: bytes) -> bool:
+        """``_by_head`` of a single line."""
+        if line.startswith(self.heads):
             return True
-        if self.skip:
-            return not self.skip(line, 0, len(line))
-        if self.plain:
-            parts = (
-                self.anywhere if line.startswith(self.plain) else (*self.anywhere, *self.needles)
-            )
-            return line.startswith(self.heads) or any(part in line for part in parts)
-        return not self.needles or any(needle in line for needle in self.needles)
+        parts = self.anywhere if line.startswith(self.plain) else (*self.anywhere, *self.needles)
+        return any(part in line for part in parts)
 
     def _lines(self, buffer: bytearray, last: int, base: int) -> Iterable[tuple[int, int]]:
         """(begin, end) of the wanted lines in buffer[:last], in order."""
@@ -323,7 +287,7 @@ def _all_lines(buffer: bytearray, last: int) -> Iterator[tuple[int, int]]:
         begin = stop + 1
 
 
-def _is_whole(data: bytes) -> bool:
+def _is_whole(data: bytes | bytearray) -> bool:
     """Is this line without a newline a whole JSON value? (No prefix of an object is one.)"""
     try:
         _loads(data)

@@ -9,10 +9,9 @@ assumed for that is named in the quote and makes it an estimate (RULES R8).
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from . import folder, money, plain, rates, tables
+from . import folder, money, rates, tables
 from .errors import UsageError
 from .events import (
     API,
@@ -25,7 +24,6 @@ from .events import (
     UNKNOWN,
     Counter,
     Request,
-    Row,
 )
 from .rates import Band, Card, Rate
 from .tables import Plan
@@ -87,7 +85,6 @@ class Prices:
         self._shipped = shipped
         self._refreshed = refreshed
         self._known: dict[tuple[Any, ...], _Match | None] = {}
-        self._plain: dict[tuple[Any, ...], plain.Steps] = {}
 
     def with_models(self, models: Any, path: str = "models.json") -> Prices:
         """These prices and, for what the card lacks on a day, those of a ``models.json``."""
@@ -96,65 +93,15 @@ class Prices:
             self._named, self._replaced, self._guess, local, self._shipped, self._refreshed
         )
 
-    def sure(self, request: Request) -> int | None:
-        """The amount of a call that is priced without any assumption; None: see ``quote``.
-
-        The same amount as ``quote`` gives, at a tenth of the time: most calls are of one model
-        on one day as the call before.
-        """
-        at_ms = request.started_ms
-        if at_ms is None or request.nano_aiu is not None or request.web_searches or request.auto:
-            return None
-        day = at_ms // rates.DAY_MS
-        asked = request.model, request.provider, request.billing, request.tier
-        steps = self._plain.get((*asked, day))
-        if steps is None:
-            steps = self._steps(*asked, day)
-        if not steps:
-            return None
-        return plain.amount(
-            steps,
-            request.input_tokens,
-            request.cache_read_tokens,
-            request.cache_write_tokens,
-            request.cache_write_1h_tokens,
-            request.output_tokens,
-        )
-
-    def sure_amounts(self, shared: Request, rows: Sequence[Row]) -> Sequence[int | None]:
-        """What ``sure`` says of each of these calls, which have all else in common."""
-        if shared.web_searches or shared.auto:
-            return [None] * len(rows)
-        asked = shared.model, shared.provider, shared.billing, shared.tier
-        days: dict[int, plain.Steps] = {}
-        found: list[int | None] = []
-        for row in rows:
-            at_ms = row[2]
-            if at_ms is None or row[9] is not None:
-                found.append(None)
-                continue
-            day = at_ms // rates.DAY_MS
-            steps = days.get(day)
-            if steps is None:
-                steps = days[day] = self._steps(*asked, day)
-            found.append(plain.amount(steps, *row[3:8]) if steps else None)
-        return found
-
-    def _steps(
+    def bands(
         self, model: str | None, vendor: str | None, billing: str, tier: str | None, day: int
-    ) -> plain.Steps:
-        """The rates of a day (days since 1970) that take no assumption."""
-        asked = model, vendor, billing, tier, day
-        steps = self._plain.get(asked)
-        if steps is None:
-            steps = ()
-            if not self._guess and billing in (API, BYOK):
-                date = rates.day_of(day * rates.DAY_MS)
-                found = self._find(model, vendor, billing, tier, date, False)
-                if found is not None and not found.notes:
-                    steps = plain.steps(found.bands)
-            self._plain[asked] = steps
-        return steps
+    ) -> list[Band]:
+        """The rates of list prices on a day (days since 1970) that take no assumption but those
+        that a band itself names; none where there are none or any would be an estimate."""
+        if self._guess or billing not in (API, BYOK):
+            return []
+        found = self._find(model, vendor, billing, tier, rates.day_of(day * rates.DAY_MS), False)
+        return [] if found is None or found.notes else found.bands
 
     def quote(self, usage: Request | Counter, calls: int | None = None) -> Quote:
         """The amount of a request, or of a counter over ``calls`` requests (0: unknown how many).

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from session_usage.counters import (
@@ -32,10 +32,9 @@ from session_usage.events import (
     Request,
     ToolCall,
     Turn,
-    one_by_one,
 )
 
-_BY_FIGURES = ("database", "host-usage", "debug-log", "span")
+BY_FIGURES = ("database", "host-usage", "debug-log", "span")
 """Sources that may describe a call of another source without sharing a key, best first."""
 _NEAR_MS = 30_000
 _SAID_ONCE = ("path", "title", "workspace", "project", "branch", "version", "model", "origin")
@@ -55,7 +54,7 @@ class Session(NamedTuple):
     problems: tuple[Problem, ...]
     totals: tuple[SourceTotal, ...]
     calls: tuple[Calls, ...] = ()
-    """Further requests, which are not among ``requests``; only from ``summed``."""
+    """Further requests, which are not among ``requests``: only where ``calls`` made it."""
 
 
 def better(one: Request, other: Request) -> Request:
@@ -135,7 +134,7 @@ def reconcile(
     requests = _one_payer(requests)
     names = dict(meta.names)
     if names:
-        requests = [_named(r, names) if r.subagent else r for r in requests]
+        requests = [named(r, names) if r.subagent else r for r in requests]
     if full:
         requests.sort(key=_order)
         requests = _in_turns(requests, turns.values())
@@ -151,44 +150,6 @@ def reconcile(
         (*source_totals(said, counters.values()), *as_vscode_shows(strong, counters, names))
         if full
         else (),
-    )
-
-
-def summed(
-    agent: str, session: str | None, events: Sequence[Event | Calls], full: bool = False
-) -> Session:
-    """``reconcile`` where calls may come together: they stay so, in ``Session.calls``, if nothing
-    else tells of them."""
-    together: list[Calls] = []
-    others: list[Event] = []
-    for event in events:
-        (together if event.__class__ is Calls else others).append(event)  # type: ignore[arg-type]
-    if not together or not _alone(session, together, others):
-        return reconcile(agent, session, one_by_one(events) if together else others, full)
-    found = reconcile(agent, session, others, full)
-    names = dict(found.meta.names)
-    if names:
-        together = [each._replace(shared=_named(each.shared, names)) for each in together]
-    return found._replace(calls=tuple(together))
-
-
-def _alone(session: str | None, together: Sequence[Calls], others: Iterable[Event]) -> bool:
-    """Is every one of these calls a request of its own, whatever else the session's sources say?"""
-    shared = [calls.shared for calls in together]
-    sources = {each.source for each in shared}
-    keys = [row[0] for calls in together for row in calls.rows]
-    for other in others:
-        if isinstance(other, Counter) and other.session == session:
-            return False
-        if isinstance(other, Request) and other.session == session:
-            if other.weak:
-                return False
-            sources.add(other.source)
-            keys.append(other.key)
-    return (
-        len(sources) == 1
-        and len(set(keys)) == len(keys)
-        and all(e.session == session and not e.copied and e.billing != BYOK for e in shared)
     )
 
 
@@ -293,8 +254,8 @@ def merged(agent: str, session: str | None, metas: Iterable[Meta]) -> Meta:
     )  # fmt: skip
 
 
-def _named(request: Request, names: dict[str, str]) -> Request:
-    """Subagents by name where a source knows the name of the id."""
+def named(request: Request, names: dict[str, str]) -> Request:
+    """Its subagents by name where a source knows the name of the id."""
     path = tuple([names.get(name, name) for name in request.subagent])
     if path == request.subagent:
         return request
@@ -324,7 +285,7 @@ def _merge_sources(strong: dict[str, Request]) -> list[Request]:
         if at is not None and result[at].source != request.source:
             result[at] = _filled(result[at], request)  # of the better source: only gaps are filled
             continue
-        if request.source in _BY_FIGURES and result:
+        if request.source in BY_FIGURES and result:
             loose.append(request)
             continue
         if link:
@@ -336,8 +297,8 @@ def _merge_sources(strong: dict[str, Request]) -> list[Request]:
 def _source_rank(request: Request) -> int:
     if request.source == "model-call":
         return 1
-    if request.source in _BY_FIGURES:
-        return 2 + _BY_FIGURES.index(request.source)
+    if request.source in BY_FIGURES:
+        return 2 + BY_FIGURES.index(request.source)
     return 0
 
 

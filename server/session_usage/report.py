@@ -23,8 +23,8 @@ from session_usage.events import (
     Counter,
     Problem,
     Request,
-    Row,
 )
+from session_usage.plain import Sure
 from session_usage.pricing import Prices, Quote
 from session_usage.projects import project_of
 from session_usage.reconcile import Session
@@ -148,6 +148,7 @@ class Fold:
         self.rows: dict[tuple[Any, ...], Tally] = {}
         self._met: set[int] = set()
         self._prices = prices
+        self._sure = Sure(prices)
         self._contains = contains
         self._zone = zone or Zone()
 
@@ -193,7 +194,7 @@ class Fold:
     def _add_known(self, session: Session, others: list[Usage]) -> bool:
         """Counts the calls whose amount is billed, or priced without any assumption, all at once;
         the rest goes to ``others``. Was there any?"""
-        contains, sure = self._contains, self._prices.sure
+        contains, sure = self._contains, self._sure.amount
         known: dict[tuple[str, str], tuple[list[Request], list[int]]] = {}
         for request in session.requests:
             amount, basis = request.nano_aiu, BILLED
@@ -215,31 +216,26 @@ class Fold:
 
     def _add_rows(self, calls: Calls, others: list[Usage]) -> bool:
         """The same for calls that come together."""
-        contains, rows = self._contains, calls.rows
+        contains, rows, shared = self._contains, calls.rows, calls.shared
         if contains is not None:
             rows = [row for row in rows if row[2] is not None and contains(row[2])]
-        anything = False
-        for basis in (BILLED, PRICED):
-            amounts = (
-                [row[9] for row in rows]
-                if basis == BILLED
-                else self._prices.sure_amounts(calls.shared, rows)
-            )
-            known: list[Row] = rows
-            left: list[Row] = []
-            if None in amounts:
-                known = []
-                for row, amount in zip(rows, amounts, strict=True):
-                    (left if amount is None else known).append(row)
-            if known:
-                anything = True
+        billed = [row[9] for row in rows if row[9] is not None]
+        if billed:
+            paid = rows if len(billed) == len(rows) else [row for row in rows if row[9] is not None]
+            self.totals.add_rows(shared, paid, sum(billed), BILLED)
+        if len(billed) < len(rows):
+            priced = rows if not billed else [row for row in rows if row[9] is None]
+            spent = self._sure.sum(shared, priced)
+            if spent is None:
+                amounts = self._sure.amounts(shared, priced)
+                pairs = list(zip(priced, amounts, strict=True))
+                unsure = [row for row, amount in pairs if amount is None]
+                others += calls._replace(rows=unsure).requests()
+                priced = [row for row, amount in pairs if amount is not None]
                 spent = sum(amount for amount in amounts if amount is not None)
-                self.totals.add_rows(calls.shared, known, spent, basis)
-            rows = left
-            if not rows:
-                return anything
-        others += calls._replace(rows=rows).requests()
-        return anything
+            if priced:
+                self.totals.add_rows(shared, priced, spent, PRICED)
+        return bool(rows)
 
     def merge(self, totals: Tally, rows: dict[tuple[Any, ...], Tally]) -> None:
         """Adds what was added up elsewhere, of other agents' sessions."""

@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from session_usage.calls import summed
 from session_usage.claims import claim, waits
 from session_usage.errors import BadPattern, SessionNotFound, UsageError
 from session_usage.events import Calls, Counter, Cursor, Event, Meta, Problem, Request, Source
 from session_usage.places import Places
 from session_usage.projects import project_of
 from session_usage.providers import ALIASES, Provider, agents, provider_for
-from session_usage.reconcile import Session, merged, reconcile, started, summed
+from session_usage.reconcile import Session, merged, reconcile, started
 
 _HOSTED = ("copilot-vscode", "copilot-cli")
 """Sessions of the second that run inside the first are one session of the second."""

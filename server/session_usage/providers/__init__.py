@@ -74,7 +74,8 @@ class Provider(Protocol):
         """The events of ``source`` from ``at`` on, and last of all the ``Cursor`` to go on from.
 
         ``session`` narrows a database to one session. ``full=False`` leaves out what no total
-        needs (tool calls, turns, titles), which makes big logs cheaper to read.
+        needs (tool calls, turns, titles), which makes big logs cheaper to read; it is for
+        reading from the beginning, and nobody goes on from where it ends.
         """
         ...
 

@@ -36,7 +36,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from session_usage.events import START, Cursor, Event, Meta, Problem, Source
+from session_usage.events import START, Calls, Cursor, Event, Meta, Problem, Source, one_by_one
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
 from session_usage.providers import Provider
@@ -85,9 +85,19 @@ class ClaudeCode(Provider):
             from session_usage.providers.claude_code.titles import read_titles
 
             return read_titles(source)
+        if not full and at == START:
+            return one_by_one(self.totals(source))
         from session_usage.providers.claude_code.transcript import Transcript
 
         return Transcript(source, at, full).events()
+
+    def totals(self, source: Source, *, session: str | None = None) -> Iterator[Event | Calls]:
+        """See ``Provider``; what all calls of a transcript share is told once."""
+        if source.kind in ("index", "title"):
+            return self.read(source)
+        from session_usage.providers.claude_code.totals import Totals
+
+        return Totals(source).events()
 
     def glance(self, source: Source) -> Iterator[Meta]:
         """Folder, branch and times from the first and the last lines of a transcript."""

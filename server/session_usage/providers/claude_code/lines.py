@@ -29,7 +29,7 @@ def skip(line: bytes, begin: int, end: int) -> bool:
     return _is_dull(line, at) is not None or line.find(b'"attachment":', begin, at) >= 0
 
 
-def skip_for_totals(line: bytes, begin: int, end: int) -> bool:
+def skip_for_totals(line: bytes | bytearray, begin: int, end: int) -> bool:
     """The same where prompts, tool results and titles do not matter either."""
     at = line.find(b'"type"', begin, end)
     if at < 0 or at - begin > TYPE_WITHIN:
@@ -45,28 +45,23 @@ def skip_silent(line: bytes, begin: int, end: int) -> bool:
     return _is_silent(line, at) is not None or line.find(b'"attachment":', begin, at) >= 0
 
 
-_USAGE = b'"usage":{'
+USAGE = b'"usage":{'
 _END = b'"stop_reason":'
 _END_WITHIN = 128
 """How far before its usage the end of a message stands."""
 _DIGITS = b"0123456789"
 
 
-def written_output(line: bytearray, output: int) -> bytes:
-    """A message's usage as it is written, up to its output; empty where it is not found."""
-    at = line.rfind(_USAGE)
-    written = b'"output_tokens":%d' % output
-    end = line.find(written, at) if at >= 0 else -1
-    return bytes(line[at : end + len(written)]) if end >= 0 else b""
+GOES_ON, ENDS = b'n"'
 
 
-def repeats(line: bytearray, begin: int, stop: int, written: bytes) -> bytes | None:
-    """If a message's line has the usage that was ``written`` before: the first byte of its end,
-    ``n`` for the null of one that goes on. None for every other line."""
-    at = line.rfind(_USAGE, begin, stop)
+def repeats(line: bytearray, begin: int, stop: int, written: bytes) -> int:
+    """If a message's line has the usage that was ``written`` before, up to its output: does the
+    message end with it (``ENDS``), or is its end null (``GOES_ON``)? 0 for every other line."""
+    at = line.rfind(USAGE, begin, stop)
     if at < 0 or not line.startswith(written, at) or line[at + len(written)] in _DIGITS:
-        return None
+        return 0
     end = line.rfind(_END, max(begin, at - _END_WITHIN), at)
     if end < 0 or line.find(b'"isAbortedMidStream"', begin, stop) >= 0:
-        return None
-    return bytes(line[end + len(_END) : end + len(_END) + 1])
+        return 0
+    return line[end + len(_END)]

@@ -15,7 +15,7 @@ from session_usage.events import (
 )
 from session_usage.jsonl import instant, mapping, text
 from session_usage.providers.claude_code.files import AGENT, lineage
-from session_usage.providers.claude_code.tokens import Counts, counts, searches, tier
+from session_usage.providers.claude_code.tokens import counts, searches, tier
 
 _new = tuple.__new__
 _NOTHING = (None,) * 6
@@ -54,14 +54,6 @@ class Reading:
         self.said: list[Any] = []
         self.who: _Whose = (None, False, (), None, None, None)
         """Whose the calls of a line are that says this."""
-        self.key = ""
-        """The message of the line before, for totals only."""
-        self.mark = b""
-        """Its id, as it is written."""
-        self.done = False
-        """Is its final usage known?"""
-        self.usage = b""
-        """Its usage, as it is written, up to the output."""
         self.names: dict[str, str] = {}
         self.title: dict[str, tuple[str, int]] = {}
         self.lineage, self.forked_agent = lineage(source) if source.kind == "agent" else ((), False)
@@ -94,14 +86,18 @@ class Reading:
 
     def moment(self, record: dict[str, Any]) -> int | None:
         """The time of a record, which may be the session's first or last."""
-        facts = self.facts
         time = instant(record.get("timestamp"))
         if time is not None:
-            if time < facts.get("created", time + 1):
-                facts["created"] = time
-            if time > facts.get("updated", -1):
-                facts["updated"] = time
+            self.seen_at(time)
         return time
+
+    def seen_at(self, time: int) -> None:
+        """Something happened in the session then."""
+        facts = self.facts
+        if time < facts.get("created", time + 1):
+            facts["created"] = time
+        if time > facts.get("updated", -1):
+            facts["updated"] = time
 
     def owner(self, record: dict[str, Any]) -> tuple[str | None, bool]:
         """(session that made the call, is this line a copy)."""
@@ -155,16 +151,10 @@ class Reading:
         model: str | None,
         status: str,
         usage: dict[str, Any] | None,
-        used: Counts | None = None,
     ) -> Request:
-        """A request of a line that says the same of its session as the one before.
-
-        ``used`` are the counts of ``usage``, where they are known already.
-        """
+        """A request of a line that says the same of its session as the one before."""
         owner, copied, subagent, agent, branch, cwd = self.who
-        prompt, read, write, hour, output, reasoning = used or (
-            counts(usage) if usage else _NOTHING
-        )
+        prompt, read, write, hour, output, reasoning = counts(usage) if usage else _NOTHING
         # built as a plain tuple: this line runs for every call of every log
         return _new(
             Request,

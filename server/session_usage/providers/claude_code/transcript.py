@@ -10,21 +10,16 @@ from session_usage.events import (
     Cursor,
     Event,
     Meta,
+    Problem,
     Request,
     ToolCall,
     Turn,
 )
 from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
 from session_usage.providers.claude_code.files import AGENT
-from session_usage.providers.claude_code.lines import (
-    TYPE_WITHIN,
-    repeats,
-    skip,
-    skip_for_totals,
-    written_output,
-)
-from session_usage.providers.claude_code.record import SAID, Reading
-from session_usage.providers.claude_code.tokens import counters, counts, iterations
+from session_usage.providers.claude_code.lines import skip
+from session_usage.providers.claude_code.record import Reading
+from session_usage.providers.claude_code.tokens import counters, iterations
 
 _MEMORY = 8
 """Messages that may still get a better line: those of agents that run side by side."""
@@ -48,34 +43,34 @@ class Transcript(Reading):
 
     def events(self) -> Iterator[Event]:
         """Every event of the transcript from the cursor on, and last the cursor."""
-        scan = Scan(self.path, start=self.start, skip=skip if self.full else skip_for_totals)
-        answered = self._assistant if self.full else self._next
+        scan = Scan(self.path, start=self.start, skip=skip)
         state: tuple[Any, ...] | None = None
         try:
             for offset, buffer, begin, stop, whole_line in scan.spans():
-                if self.mark and self._repeats(buffer, begin, stop):
-                    continue
                 if not whole_line:
                     state = self.state()
-                line = buffer[begin:stop]
-                record, reason = parse(line, b'"usage":')
-                if reason:
-                    yield self.problem("malformed", offset, f"a line is {reason}")
-                if not record:
-                    continue
-                if record.get("type") != "assistant":
-                    yield from self._record(record, offset)
-                    continue
-                events = answered(record, offset)
-                if self.mark and not self.done:
-                    self.usage = written_output(line, self.seen[self.key][1])
-                if events:
-                    yield from events
+                yield from self.line(buffer[begin:stop], offset)
         except OSError as error:
-            kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
-            yield self.problem(kind, None, f"cannot be read: {error.strerror}")
-        yield from self._end()
+            yield self.unreadable(error)
+        yield from self.end()
         yield Cursor(scan.offset, self.state() if state is None else state)
+
+    def line(self, line: bytearray, offset: int) -> Sequence[Event]:
+        """The events of one line."""
+        record, reason = parse(line, b'"usage":')
+        events: list[Event] = []
+        if reason:
+            events.append(self.problem("malformed", offset, f"a line is {reason}"))
+        if record and record.get("type") != "assistant":
+            events += self._record(record, offset)
+        elif record:
+            events += self._assistant(record, offset)
+        return events
+
+    def unreadable(self, error: OSError) -> Problem:
+        """The file cannot be opened or read."""
+        kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
+        return self.problem(kind, None, f"cannot be read: {error.strerror}")
 
     def state(self) -> tuple[Any, ...]:
         """What must be remembered to go on after an append; JSON values."""
@@ -86,17 +81,6 @@ class Transcript(Reading):
                 "facts": dict(self.facts),
             },
         )
-
-    def _repeats(self, buffer: bytearray, begin: int, stop: int) -> bool:
-        """Is this another line of the message before, with nothing new of what it used?"""
-        if buffer.find(self.mark, begin, min(stop, begin + TYPE_WITHIN)) < 0:
-            return False
-        if self.done:
-            return True
-        end = repeats(buffer, begin, stop, self.usage) if self.usage else None
-        if end == b'"':
-            self.done = self.seen[self.key][2] = True
-        return end in (b"n", b'"')
 
     def _record(self, record: dict[str, Any], offset: int) -> Iterator[Event]:
         kind = record.get("type")
@@ -127,46 +111,6 @@ class Transcript(Reading):
                 "totals may be incomplete",
             )
 
-    def _next(self, record: dict[str, Any], offset: int) -> Sequence[Event]:
-        """The first line of an answer of the usual shape, for totals; this runs for every call of
-        every log. Every other line is left to ``_assistant``."""
-        said = [*map(record.get, SAID)]
-        try:
-            message = record["message"]
-            key, model, usage = message["id"], message["model"], message["usage"]
-            if (
-                said != self.said
-                or key in self.seen
-                or key.__class__ is not str
-                or model.__class__ is not str
-                or usage.__class__ is not dict
-                or not (key and model and usage)
-                or model == "<synthetic>"
-                or usage.get("iterations")
-                or "isAbortedMidStream" in record
-            ):
-                return self._assistant(record, offset)
-        except (KeyError, TypeError):
-            return self._assistant(record, offset)
-        time = self.moment(record)
-        used = counts(usage)
-        output = -1 if used[4] is None else used[4]
-        self.done = ended = message.get("stop_reason") is not None
-        self.key, self.mark = key, b'"id":"%s"' % key.encode()
-        events: Sequence[Event] = ()
-        if len(self.seen) >= _MEMORY:
-            oldest = next(iter(self.seen))
-            if not self.seen.pop(oldest)[2]:
-                self.facts["unfinished"] = True
-            if oldest in self.open:
-                events = (self.open.pop(oldest),)
-        self.seen[key] = [time, output, ended, False]
-        request = self.call(offset, key, time, model, "ok", usage, used)
-        self.open[key] = request
-        if not request.copied:
-            self.facts["model"] = model
-        return events
-
     def _assistant(self, record: dict[str, Any], offset: int) -> Sequence[Event]:
         """No generator: most lines say nothing new, and they are most of what is parsed."""
         time = self.common(record)
@@ -189,24 +133,17 @@ class Transcript(Reading):
         if output is None:
             output = -1
         ended = message.get("stop_reason") is not None
-        if not self.full:
-            self.key, self.mark = key, b'"id":"%s"' % key.encode()
         aborted = record.get("isAbortedMidStream") is True
         best = self.seen.get(key)
-        self.done = ended and (best is None or output >= best[1])
         if best is not None:
             if ended and output >= best[1]:
                 best[2] = True
             if output < best[1] or (output == best[1] and (best[3] or not aborted)):
                 return events
             time = best[0]
-        elif len(self.seen) >= _MEMORY:
-            oldest = next(iter(self.seen))
-            if not self.seen.pop(oldest)[2]:
-                self.facts["unfinished"] = True
-            if oldest in self.open:
-                events.append(self.open.pop(oldest))
-        self.seen[key] = [time, output, ended, aborted]
+        left = self.remember(key, [time, output, ended, aborted])
+        if left:
+            events.append(left)
         status = "cancelled" if aborted else "ok"
         request = self.open[key] = self.base(record, offset, key, time, model, status, usage)
         if model and not request.copied:
@@ -215,7 +152,19 @@ class Transcript(Reading):
             events += iterations(request, usage["iterations"])
         return events
 
-    def _end(self) -> Iterator[Event]:
+    def remember(self, key: str, best: list[Any]) -> Request | None:
+        """Remembers the best line of a message; the request of one that is forgotten for it."""
+        left = None
+        if len(self.seen) >= _MEMORY and key not in self.seen:
+            oldest = next(iter(self.seen))
+            if not self.seen.pop(oldest)[2]:
+                self.facts["unfinished"] = True
+            left = self.open.pop(oldest, None)
+        self.seen[key] = best
+        return left
+
+    def end(self) -> Iterator[Event]:
+        """What is known at the end of the file only."""
         unfinished = self.facts.get("unfinished") or not all(best[2] for best in self.seen.values())
         yield from self.open.values()
         self.open.clear()

@@ -29,6 +29,7 @@ _FULL_DULL = (b'{"type":"assistant.turn_',)
 _USAGE_DULL = (b'{"type":"tool.execution_', *_FULL_DULL, b'{"type":"user.message"')
 _HEAD_TYPE = re.compile(rb'\{\s*"type":\s*"([A-Za-z_.]+)"')
 _BIG = 1 << 14
+_NO_END = 1 << 62
 
 
 def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
@@ -50,6 +51,8 @@ def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
             if not complete:
                 before_tail = state.saved()
             if line.startswith(_MESSAGE_HEAD):
+                if not state.closed:  # a last line
+                    continue
                 tokens = line.find(_OUTPUT)
                 number = _NUMBER.match(line, tokens + len(_OUTPUT)) if tokens >= 0 else None
                 if number:
@@ -72,14 +75,14 @@ def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
                     scan.dull = dull
                 else:
                     yield from _unread_messages(source, state, offset)
-                state.unread = max(offset, scan.offset)
+                state.unread, state.ended = offset, offset + len(line) + 1
             data = mapping(event.get("data"))
             if name == "assistant.message":  # with its keys in another order
                 state.output += whole(data.get("outputTokens")) or 0
             read = READERS.get(name)
             if read:
                 yield from read(source, state, offset, event, data)
-        yield from _unread_messages(source, state, scan.seen)
+        yield from _unread_messages(source, state, _NO_END if before_tail else scan.offset)
         if full:
             yield from drift(source, at.offset, "Copilot CLI", types())
     except OSError as error:
@@ -101,10 +104,10 @@ def _unread_messages(source: Source, state: State, end: int) -> Iterator[Event]:
 
     Read in a pass of its own: most of a journal is messages, and most runs have totals.
     """
-    if state.unread >= end:
+    if end in (state.unread, state.ended):
         return
     scan = Scan(source.path, start=state.unread, plain=_MESSAGE_HEAD, heads=(_MESSAGE_HEAD,))
-    for offset, line, _ in scan.others(_USAGE_DULL, stop=end):
+    for offset, line, _ in scan.others(_USAGE_DULL):
         if offset >= end:
             break
         event, wrong = parse(line, b'"data":')

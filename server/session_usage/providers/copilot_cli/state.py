@@ -36,6 +36,8 @@ class State:
         """Output tokens that the messages of this run tell, where totals were written before."""
         self.unread = at.offset
         """Where this run's messages begin, which nothing has read yet."""
+        self.ended = at.offset
+        """Where the line that ended the run before ends."""
         self.names: dict[str, str] = {}
         self.skills: dict[str, str] = {}
         for field, value in zip(self.FIELDS, at.state, strict=False):

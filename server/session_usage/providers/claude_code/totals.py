@@ -1,0 +1,280 @@
+"""One pass over a transcript for totals: the calls of the usual shape without parsing them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from session_usage.events import START, Calls, Cursor, Event, Request, Row, Source
+from session_usage.jsonl import Scan, instant, mapping, parse, text
+from session_usage.providers.claude_code.lines import (
+    ENDS,
+    GOES_ON,
+    TYPE_WITHIN,
+    USAGE,
+    repeats,
+    skip_for_totals,
+)
+from session_usage.providers.claude_code.transcript import Transcript
+from session_usage.template import COUNT, TEXT, TIME, WORD, Path, Template, learn
+
+_DULL = (b'"type":"user"', b'"type":"tool_result"', b'"type":"attachment"', b'"type":"progress"')
+"""Those of ``lines`` that most lines begin with, told at once."""
+_USAGE: Path = ("message", "usage")
+_KEY: Path = ("message", "id")
+_TIME: Path = ("timestamp",)
+_END: Path = ("message", "stop_reason")
+_SAID: tuple[Path, ...] = (
+    ("version",),
+    ("sessionId",),
+    ("gitBranch",),
+    ("cwd",),
+    ("agentId",),
+    ("attributionAgent",),
+    ("isSidechain",),
+    ("message", "model"),
+    (*_USAGE, "speed"),
+    (*_USAGE, "service_tier"),
+    (*_USAGE, "server_tool_use", "web_search_requests"),
+)
+"""What the calls have in common until a line says otherwise."""
+_FIGURES: tuple[Path, ...] = (
+    _END,
+    (*_USAGE, "output_tokens"),
+    (*_USAGE, "input_tokens"),
+    (*_USAGE, "cache_read_input_tokens"),
+    (*_USAGE, "cache_creation_input_tokens"),
+    (*_USAGE, "cache_creation", "ephemeral_1h_input_tokens"),
+    (*_USAGE, "cache_creation", "ephemeral_5m_input_tokens"),
+    (*_USAGE, "output_tokens_details", "thinking_tokens"),
+)
+_WANTED = {
+    **dict.fromkeys(_SAID, TEXT),
+    **dict.fromkeys((_SAID[-1], *_FIGURES), COUNT),
+    _END: TEXT,
+    _KEY: WORD,
+    _TIME: TIME,
+}
+_PARTS = 4
+_FIXED = {("type",), *((*_USAGE, "iterations", number, "type") for number in range(_PARTS))}
+_UNUSUAL = ("forkedFrom", "requestSessionId", "isAbortedMidStream", "isApiErrorMessage", "error")
+"""What only lines of another meaning have: copies and failures."""
+_JUMP: Path = ("message", "content")
+_PATIENCE = 4
+"""How many lines of a transcript are parsed for want of a shape before one is learned from."""
+_MOST = 8
+_met: list[Shape] = []
+"""The shapes that this process has learned."""
+
+
+class Shape:
+    """A template, and where in it is what a call says."""
+
+    def __init__(self, template: Template) -> None:
+        self.fit = template.fit
+        self.said = [
+            [number for number, path in enumerate(paths, 1) if path in _SAID]
+            for paths in (template.heads, template.tails)
+        ]
+        (self.key,), _ = template.places(_KEY)
+        _, (minute, *figures) = template.places(_TIME, *_FIGURES)
+        self.figures = minute, minute + 1, minute + 2, *figures
+        self.output = figures[1]
+
+
+def _learn(line: bytearray) -> None:
+    if len(_met) >= _MOST or line.find(b'"usage":') < 0:
+        return
+    record, reason = parse(line)
+    if reason or not record.keys().isdisjoint(_UNUSUAL):
+        return
+    parts = mapping(mapping(record.get("message")).get("usage")).get("iterations")
+    if type(parts) is list and (
+        len(parts) > _PARTS or any(mapping(part).get("type") != "message" for part in parts)
+    ):
+        return  # some are calls of their own
+    template = learn(line, record, _JUMP, _WANTED, _FIXED)
+    if template and _KEY in template.heads and {_TIME, *_FIGURES[:3]} <= {*template.tails}:
+        _met.append(Shape(template))
+
+
+class Totals(Transcript):
+    """One pass over a transcript from its beginning, for totals alone."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source, START, False)
+        self.shape = _met[0] if _met else None
+        self.parsed = 0
+        """Lines of calls that fitted no shape."""
+        self.calls: dict[tuple[Any, ...], Calls | None] = {}
+        """By what they have in common; None: such lines are not usual."""
+        self.common_to: tuple[Any, ...] = ()
+        """What the last row has in common with others, as it is written."""
+        self.rows: list[Row] = []
+        self.key = self.mark = b""
+        """The message of the last row, as it is written."""
+        self.late: list[Request] = []
+        self.done = False
+        """Is its final usage known?"""
+        self.usage = b""
+        """Its usage, as it is written, up to the output."""
+
+    def events(self) -> Iterator[Event | Calls]:  # type: ignore[override]
+        """Every event of the transcript, and last the cursor."""
+        scan = Scan(self.path)
+        try:
+            for base, buffer, last, _ in scan.chunks():
+                yield from self._lines(base, buffer, last)
+        except OSError as error:
+            yield self.unreadable(error)
+        self._leave()
+        for calls in self.calls.values():
+            if calls and calls.rows:
+                yield calls
+                times = [row[2] for row in calls.rows if row[2] is not None]
+                self.seen_at(min(times))
+                self.seen_at(max(times))
+        yield from self.late
+        yield from self.end()
+        yield Cursor(scan.offset)
+
+    def _lines(self, base: int, buffer: bytearray, last: int) -> Iterator[Event]:
+        """This loop runs for every line of every log."""
+        find, starts = buffer.find, buffer.startswith
+        stop = -1
+        while stop < last:
+            begin = stop + 1
+            stop = find(b"\n", begin, last + 1)
+            at = find(b'"type":', begin, stop)
+            if starts(_DULL, at) and at - begin <= TYPE_WITHIN:
+                continue
+            if self.mark and find(self.mark, begin, min(stop, begin + TYPE_WITHIN)) >= 0:
+                if self.done:
+                    continue
+                end = repeats(buffer, begin, stop, self.usage) if self.usage else 0
+                if end == GOES_ON:
+                    continue
+                if end == ENDS:
+                    self.done = True
+                    continue
+            if self._counted(base, buffer, begin, stop) or skip_for_totals(buffer, begin, stop):
+                continue
+            self._leave(parsed=True)
+            self.common_to = ()
+            line = buffer[begin:stop]
+            self.parsed += 1
+            if self.parsed % _PATIENCE == 0:
+                _learn(line)
+            yield from self.line(line, base + begin)
+
+    def _counted(self, base: int, buffer: bytearray, begin: int, stop: int) -> bool:
+        """Is the line of a known shape? Then what it says is counted."""
+        shape = self.shape
+        found = shape.fit(buffer, begin, stop) if shape else None
+        if found is None or shape is None:
+            for shape in _met:
+                found = shape.fit(buffer, begin, stop)
+                if found is not None:
+                    self.shape = shape
+                    break
+            else:
+                return False
+        head, tail = found
+        said = head.group(*shape.said[0]), tail.group(*shape.said[1])
+        if said != self.common_to and not self._says(said, buffer[begin:stop]):
+            return False
+        figures: tuple[Any, ...] = tail.group(*shape.figures)
+        minute, second, thousandth, end, output, prompt, read, write, hour, rest, thought = figures
+        at_ms = _minutes.get(minute) or _minute(minute)
+        if at_ms is None:
+            return False
+        at_ms += int(second + thousandth)
+        written, used, ended = head[shape.key], int(output), end != b"null"
+        key = written.decode()
+        if written == self.key:
+            best = self.rows[-1]
+            if used <= (best[7] or 0):
+                self.done = self.done or (ended and used == best[7])
+                return True
+            at_ms = best[2]
+            self.rows.pop()
+        elif key in self.seen:
+            return False
+        else:
+            if not self.done:
+                self._leave()
+            self.key, self.mark = written, b'"id":"%s"' % written
+        self.done = ended
+        if not ended:
+            stop = tail.end(shape.output)
+            at = buffer.rfind(USAGE, begin, stop)
+            self.usage = bytes(buffer[at:stop]) if at >= 0 else b""
+        prompt = int(prompt)
+        if read:
+            read = int(read)
+            prompt += read
+        if write:
+            write = int(write)
+        if hour or rest:
+            parts = int(rest or 0)
+            if hour:
+                hour = int(hour)
+                parts += hour
+            if write is None or parts > write:
+                write = parts
+        if write:
+            prompt += write
+        if thought:
+            thought = int(thought)
+        self.rows.append(
+            (key, base + begin, at_ms, prompt, read, write, hour, used, thought, None, None, None)
+        )
+        return True
+
+    def _says(self, said: tuple[Any, ...], line: bytearray) -> bool:
+        """Remembers what a line of a known shape says of its session and its call, if it says
+        something else than the line before. False: it is no usual line."""
+        record, reason = parse(line, b'"usage":')
+        if reason or not record:
+            return False
+        message = record["message"]
+        model = text(message["model"])
+        self.common(record)
+        if said not in self.calls:
+            shared = self.call(0, "", None, model, "ok", message["usage"])
+            usual = model and model != "<synthetic>" and not shared.copied
+            self.calls[said] = Calls(shared, []) if usual else None
+        calls = self.calls[said]
+        if calls is None:
+            return False
+        if self.rows is not calls.rows:
+            self._leave()
+            self.rows = calls.rows
+        self.common_to = said
+        self.facts["model"] = model
+        return True
+
+    def _leave(self, parsed: bool = False) -> None:
+        """What follows is another message, or a line of this one that must be parsed."""
+        if self.key and (parsed or not self.done):
+            best = self.rows[-1]
+            left = self.remember(best[0], [best[2], best[7], self.done, False])
+            if left:
+                self.late.append(left)
+        self.key = self.mark = b""
+
+
+_minutes: dict[bytes, int] = {}
+
+
+def _minute(written: bytes) -> int | None:
+    """Epoch milliseconds of a minute; None where there is no such day."""
+    minute = written.decode()
+    midnight = instant(minute[:11] + "00:00:00.000Z")
+    if midnight is None or minute[11:] > "23:59" or minute[14:] > "59":
+        return None
+    if len(_minutes) > 5000:
+        _minutes.clear()
+    minutes = int(minute[11:13]) * 60 + int(minute[14:])
+    _minutes[written] = at_ms = midnight + minutes * 60_000
+    return at_ms
