@@ -846,6 +846,15 @@ def test_case_34_a_span_and_a_line_of_one_call_join_by_span_id(folder: Folder) -
     assert session.requests[0].source == "debug-log"
 
 
+def test_R5_calls_of_the_same_figures_in_one_source_are_two_whatever_another_source_says(
+    folder: Folder,
+) -> None:
+    folder.log(began(), call(1, 10, "a1"), call(5, 10, "a2"))
+    others = span("b1", 90, input_tokens=4321), span("b2", 95, input_tokens=4321)
+    spans(folder, *others, facts={key: {NANO: "7"} for key in ("b1", "b2")})
+    assert amounts(folder.session()) == [10, 10, 7, 7]
+
+
 def test_case_34_spans_alone_count_once_whatever_their_copy_says(folder: Folder) -> None:
     spans(folder, span("a1", 1), facts={"a1": {NANO: "10"}})
     folder.chat(opened(turn(0.5, 10 / 1e9, modelState={"value": 1, "completedAt": T0 + 2000})))

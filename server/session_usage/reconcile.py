@@ -285,8 +285,8 @@ def _merge_sources(strong: dict[str, Request]) -> list[Request]:
         if at is not None and result[at].source != request.source:
             result[at] = _filled(result[at], request)  # of the better source: only gaps are filled
             continue
-        if request.source in BY_FIGURES and result:
-            loose.append(request)
+        if request.source in BY_FIGURES and result and result[0].source != request.source:
+            loose.append(request)  # the best source that there is is compared with nothing
             continue
         if link:
             links[link] = len(result)

@@ -22,7 +22,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from session_usage.events import START, Cursor, Event, Problem, Source
+from session_usage.events import START, Calls, Cursor, Event, Problem, Source, one_by_one
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp, subfolders
 from session_usage.providers import Provider, Switch
@@ -91,9 +91,10 @@ class CopilotVscode(Provider):
     ) -> Iterator[Event]:
         # each reader is imported when there is something for it to read
         if source.kind == "debug-log":
-            from session_usage.providers.copilot_vscode.debug_log import read_debug_log
+            from session_usage.providers.copilot_vscode.debug_log import DebugLog
 
-            return read_debug_log(source, at, full)
+            log = DebugLog(source, at)
+            return log.events() if full else one_by_one(log.totals())
         if source.kind == "chat-session":
             from session_usage.providers.copilot_vscode.chat import read_chat
 
@@ -111,6 +112,13 @@ class CopilotVscode(Provider):
         if source.kind == "models":
             return catalogue.read_models(source)
         return catalogue.read_folder(source)
+
+    def totals(self, source: Source, *, session: str | None = None) -> Iterator[Event | Calls]:
+        if source.kind != "debug-log":
+            return self.read(source, session=session)
+        from session_usage.providers.copilot_vscode.debug_log import DebugLog
+
+        return DebugLog(source, START).totals()
 
     def messages(self, sources: Sequence[Source], session: str) -> Iterator[Message | Problem]:
         """What was said in a session, by its sources; see ``Provider``."""
