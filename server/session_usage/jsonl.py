@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
+from itertools import chain
 from typing import Any
 
 CHUNK = 1 << 17
@@ -199,19 +200,45 @@ class Scan:
         without a newline may be one of the dull ones, too.
         """
         self.dull = dull
-        for base, buffer, last, whole_line in self.chunks():
-            bare = not texts or buffer.find(rare, 0, last) < 0
-            with memoryview(buffer) as view:
-                lines = BytesIO(view[: last + 1])  # twice as fast as to find() and slice each
-            dull = self.dull if whole_line else ()
-            for line in lines:
-                if line.startswith(dull) and (
-                    bare or rare not in line or mark not in line or not line.startswith(texts)
-                ):
+        rest = b""  # the beginning of a line
+        base = self.start  # file offset of the chunk
+        with open(self.path, "rb", buffering=0) as file:
+            if base:
+                file.seek(base)
+            while len(rest) <= 8 * CHUNK and (chunk := file.read(CHUNK)):
+                cut, end = chunk.find(b"\n") + 1, chunk.rfind(b"\n") + 1
+                if not end:
+                    rest += chunk
+                    base += len(chunk)
                     continue
-                if self._is_headed(line):
-                    yield base + lines.tell() - len(line), line[:-1], whole_line
-                    dull = self.dull
+                first = rest + chunk[:cut]
+                bare = not texts or (rare not in chunk and rare not in first)
+                lines = BytesIO(chunk)  # twice as fast as to find() and slice each
+                lines.seek(cut)
+                dull = self.dull
+                for line in chain((first,), lines):
+                    if line.startswith(dull) and (
+                        bare or rare not in line or mark not in line or not line.startswith(texts)
+                    ):
+                        continue
+                    at = lines.tell()
+                    if at > end:
+                        break  # this line goes on in the next chunk
+                    if self._is_headed(line):
+                        yield base + at - len(line), line[:-1], True
+                        dull = self.dull
+                rest = chunk[end:]
+                base += len(chunk)
+                self.offset = base - len(rest)
+        if not rest:
+            return
+        # a line of many chunks, with all after it, or the last one, which has no newline
+        self.start = self.offset
+        for at, buffer, begin, stop, whole_line in self.spans():
+            line = bytes(buffer[begin:stop])
+            marked = texts and line.startswith(texts) and mark in line
+            if marked or not (whole_line and line.startswith(self.dull)):
+                yield at, line, whole_line
 
     def _is_headed(self, line: bytes) -> bool:
         """``_by_head`` of a single line."""
