@@ -367,6 +367,18 @@ def test_R4_a_tools_spend_counts_once_by_its_usage_id(tmp_path: Path) -> None:
     assert {r.surface for r in session.requests} == {"tool"}
 
 
+@pytest.mark.parametrize("size", [10, 200_000, 3_000_000])
+@pytest.mark.parametrize("text", ["x", "U", '"toolUsage":{'])
+def test_R4_a_tools_spend_is_found_behind_any_output(size: int, text: str, tmp_path: Path) -> None:
+    result = {"content": text * (size // len(text))}
+    spent = {"accounting": {"usageId": "a"}, "copilotUsage": {"totalNanoAiu": 700}, "model": MODEL}
+    told = {"toolCallId": "t", "success": True, "result": result}
+    done = event("tool.execution_complete", 1, {**told, "toolUsage": spent})
+    other = event("tool.execution_complete", 2, told)
+    session = only(write(tmp_path, start(), other, done, record(3, 10)), full=False)
+    assert sorted(r.nano_aiu or 0 for r in session.requests) == [10, 700]
+
+
 def test_R5_each_source_alone_never_says_more_than_the_truth(tmp_path: Path) -> None:
     spent = sum(call["nano_aiu"] for call in delivered("capi-subagent"))
     for keep in ("journal", "database"):
@@ -895,6 +907,37 @@ def test_R5_a_damaged_beginning_of_a_run_adds_nothing(damaged: str, tmp_path: Pa
     ]  # fmt: skip
     lines = [dump(told).replace(damaged, "sessiom.start") for told in events]
     assert cases.billed([only(write(tmp_path, *lines))]) == 250
+
+
+@pytest.mark.parametrize("form", ["as written", "with blanks", "keys in another order"])
+@pytest.mark.parametrize("full", [True, False])
+def test_A1_of_a_killed_run_between_others_every_message_is_a_call(
+    full: bool, form: str, tmp_path: Path
+) -> None:
+    events = [
+        start(version="1.0.66"), message(1, 11), shutdown(2, of=(1, 100, 11, 100)),
+        event("session.resume", 10, {}), message(11, 12), message(12, 13, agentId="a"),
+        event("session.resume", 20, {}), message(21, 14), shutdown(22, of=(1, 120, 14, 130)),
+        event("session.resume", 30, {}), message(31, 15),
+    ]  # fmt: skip
+    if form == "keys in another order":
+        events = [dict(reversed(told.items())) for told in events]
+    lines = [json.dumps(told) if form == "with blanks" else told for told in events]
+    session = only(write(tmp_path, *lines), full=full)
+    told = {(r.output_tokens, r.subagent, r.nano_aiu) for r in session.requests}
+    assert told == {(12, (), None), (13, ("a",), None), (15, (), None)}
+    assert cases.billed([session]) == 230
+
+
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("before", [[], [shutdown(2, of=(1, 100, 11, 100))]], ids=["one", "two"])
+def test_A1_a_last_message_without_its_newline_is_a_call(
+    before: list[Any], full: bool, tmp_path: Path
+) -> None:
+    places = write(tmp_path, start(version="1.0.66"), *before, message(3, 12), message(4, 13))
+    path = Path(places.copilot_home()) / "session-state" / ID / "events.jsonl"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert {r.output_tokens for r in only(places, full=full).requests} == {12, 13}
 
 
 def test_R5_a_fork_without_its_own_start_still_knows_its_copies(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from session_usage.events import Counter, Request
@@ -19,9 +20,13 @@ TOKENS = (
     "output_tokens",
     "reasoning_tokens",
 )
+_FIRST, _LAST = Counter._fields.index("requests"), Counter._fields.index("nano_aiu")
+_figures = itemgetter(slice(_FIRST, _LAST + 1))
+"""Of a counter: its requests, tokens and amount."""
 _NOT_IN_PANEL = ("title", "categorization")
 _NOT_IN_TURNS = frozenset({"background", "compaction"})
 _SLACK_MS = 5_000
+_ALWAYS_MS = 1 << 62
 
 
 class SourceTotal(NamedTuple):
@@ -40,9 +45,14 @@ class Shutdowns:
         for counter in counters:
             if counter.scope in ("session", "agent"):
                 groups.setdefault(f"{counter.path}:{counter.group}", []).append(counter)
-        # the same run's totals in a second copy of the log are no second run
-        unique = {_run(group): group for group in reversed(groups.values())}
-        self.groups = sorted(unique.values(), key=lambda group: group[0].at_ms or 0)
+        found = list(reversed(groups.values()))
+        if len({group[0].at_ms for group in found}) < len(found):
+            # the same run's totals in a second copy of the log are no second run
+            found = list({_run(group): group for group in found}.values())
+        self.groups = sorted(found, key=lambda group: group[0].at_ms or 0)
+        self._spans = [
+            (group[0].since_ms or 0, group[0].at_ms or _ALWAYS_MS) for group in self.groups
+        ]
         self.unsure = False
         self.path = self.groups[0][0].path if self.groups else ""
         self.epochs = self._epochs()
@@ -64,8 +74,7 @@ class Shutdowns:
             twin = later.get(model)
             if twin is None:
                 return False
-            for name in ("requests", *TOKENS, "nano_aiu"):
-                old, new = getattr(row, name), getattr(twin, name)
+            for old, new in zip(_figures(row), _figures(twin), strict=True):
                 if old is not None and (new is None or new < old):
                     return False
         past = sum(row.output_tokens or 0 for row in earlier.values())
@@ -81,11 +90,9 @@ class Shutdowns:
 
     def covers(self, at_ms: int | None) -> bool:
         """Is what happened at this moment inside a run whose totals were written?"""
-        return any(
-            at_ms is None
-            or ((group[0].since_ms or 0) <= at_ms and at_ms <= (group[0].at_ms or at_ms))
-            for group in self.groups
-        )
+        if at_ms is None:
+            return bool(self._spans)
+        return any(begin <= at_ms <= end for begin, end in self._spans)
 
     def nano(self) -> int | None:
         """The total amount by these counters alone."""
@@ -115,8 +122,8 @@ class Shutdowns:
             for row in group
             if row.scope == "agent" and row.model == model
         ]
-        for name in ("requests", "nano_aiu", *TOKENS):
-            if sum(getattr(row, name) or 0 for row in rows) != (getattr(total, name) or 0):
+        for figure, *parts in zip(_figures(total), *map(_figures, rows), strict=True):
+            if sum(filter(None, parts)) != (figure or 0):
                 return [total]
         return [row for row in rows if row.requests or row.input_tokens or row.nano_aiu]
 
@@ -183,9 +190,9 @@ def _minus(total: Counter, known: dict[str, int] | None) -> Counter | None:
 def turns_rest(counters: list[Counter], requests: list[Request]) -> list[Counter]:
     """What the figures of turns know beyond the calls made in them."""
     by_key: dict[str, Counter] = {}
-    for counter in sorted(counters, key=lambda counter: not counter.copied):
-        if counter.scope == "turn":
-            by_key[counter.key] = counter  # the original, else a fork's copy of it
+    told = [counter for counter in counters if counter.scope == "turn"]
+    for counter in sorted(told, key=lambda counter: not counter.copied):
+        by_key[counter.key] = counter  # the original, else a fork's copy of it
     turns = sorted(by_key.values(), key=lambda counter: counter.since_ms or 0)
     if not turns:
         return []
@@ -248,15 +255,16 @@ def total_rest(
     totals = [c for c in counters if c.scope == "total" and c.nano_aiu is not None]
     stated = shutdowns.nano()
     best = max(totals, key=lambda c: c.nano_aiu or 0, default=None)
-    if stated is not None and (best is None or stated >= (best.nano_aiu or 0)):
-        group = shutdowns.epochs[-1]
-        best = next((row for row in group if row.model is None), group[0])._replace(nano_aiu=stated)
-    if best is None or best.nano_aiu is None:
+    most = best.nano_aiu or 0 if best else None
+    if stated is not None and (most is None or stated >= most):
+        group, most = shutdowns.epochs[-1], stated
+        best = next((row for row in group if row.model is None), group[0])
+    if best is None or most is None:
         return []
     known = sum(r.nano_aiu or 0 for r in requests if r.surface != "background")
     known += sum(r.nano_aiu or 0 for r in foreign)
     known += sum(row.nano_aiu or 0 for row in rest)
-    left = best.nano_aiu - known
+    left = most - known
     if left <= 0:
         return []
     nothing: dict[str, None] = dict.fromkeys(("model", "requests", *TOKENS))

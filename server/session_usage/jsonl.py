@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BytesIO
+from itertools import chain
 from typing import Any
 
 CHUNK = 1 << 17
@@ -124,6 +126,7 @@ class Scan:
         self.skip = skip
         self.start = start
         self.offset = start
+        self.dull: tuple[bytes, ...] = ()
         self.first = first
         self.plain = plain
         self.heads = heads
@@ -185,6 +188,64 @@ class Scan:
             yield base, buffer, kept, False
         if len(buffer) == CHUNK * 2:
             _BUFFERS.append(buffer)
+
+    def others(
+        self, dull: tuple[bytes, ...], texts: bytes = b"", mark: bytes = b"", rare: int = 0
+    ) -> Iterator[tuple[int, bytes, bool]]:
+        """(offset, line, whole) of the wanted lines of a log whose lines begin with their type.
+
+        For logs most of whose lines are of few kinds: those that begin with one of ``dull`` (a
+        reader may set it anew on the way) are skipped. What begins with ``texts`` is not if it
+        holds ``mark``: its byte ``rare``, which few texts hold, is looked for first. A last line
+        without a newline may be one of the dull ones, too.
+        """
+        self.dull = dull
+        rest = b""  # the beginning of a line
+        base = self.start  # file offset of the chunk
+        with open(self.path, "rb", buffering=0) as file:
+            if base:
+                file.seek(base)
+            while len(rest) <= 8 * CHUNK and (chunk := file.read(CHUNK)):
+                cut, end = chunk.find(b"\n") + 1, chunk.rfind(b"\n") + 1
+                if not end:
+                    rest += chunk
+                    base += len(chunk)
+                    continue
+                first = rest + chunk[:cut]
+                bare = not texts or (rare not in chunk and rare not in first)
+                lines = BytesIO(chunk)  # twice as fast as to find() and slice each
+                lines.seek(cut)
+                dull = self.dull
+                for line in chain((first,), lines):
+                    if line.startswith(dull) and (
+                        bare or rare not in line or mark not in line or not line.startswith(texts)
+                    ):
+                        continue
+                    at = lines.tell()
+                    if at > end:
+                        break  # this line goes on in the next chunk
+                    if self._is_headed(line):
+                        yield base + at - len(line), line[:-1], True
+                        dull = self.dull
+                rest = chunk[end:]
+                base += len(chunk)
+                self.offset = base - len(rest)
+        if not rest:
+            return
+        # a line of many chunks, with all after it, or the last one, which has no newline
+        self.start = self.offset
+        for at, buffer, begin, stop, whole_line in self.spans():
+            line = bytes(buffer[begin:stop])
+            marked = texts and line.startswith(texts) and mark in line
+            if marked or not (whole_line and line.startswith(self.dull)):
+                yield at, line, whole_line
+
+    def _is_headed(self, line: bytes) -> bool:
+        """``_by_head`` of a single line."""
+        if line.startswith(self.heads):
+            return True
+        parts = self.anywhere if line.startswith(self.plain) else (*self.anywhere, *self.needles)
+        return any(part in line for part in parts)
 
     def _lines(self, buffer: bytearray, last: int, base: int) -> Iterable[tuple[int, int]]:
         """(begin, end) of the wanted lines in buffer[:last], in order."""
@@ -421,7 +482,7 @@ def instant(value: Any) -> int | None:
     or a number of milliseconds; None for anything else."""
     if type(value) is not str:
         return whole(value) or None
-    minute_ms = _minutes.get(value[:16])
+    minute_ms = _minutes.get(value[:16]) or _minute(value)
     if minute_ms is not None and len(value) == 24 and value[16] + value[19] + value[23] == ":.Z":
         rest = value[17:19] + value[20:23]
         if rest.isascii() and rest.isdigit() and rest < "60":
@@ -448,7 +509,26 @@ def instant(value: Any) -> int | None:
         if len(_minutes) > 5000:
             _minutes.clear()
         _minutes[value[:16]] = (total - second) * 1000
+        if len(_seen_days) > 5000:
+            _seen_days.clear()
+        _seen_days[value[:11]] = days * 86_400_000
     return total * 1000 + int(fraction)
+
+
+def _minute(value: str) -> int | None:
+    """Epoch milliseconds of the minute of an instant whose day was seen, if it is so simple."""
+    day_ms = _seen_days.get(value[:11])
+    hour, minute = value[11:13], value[14:16]
+    if day_ms is None or value[13:14] != ":" or len(minute) < 2:
+        return None
+    if not (hour.isascii() and hour.isdigit() and minute.isascii() and minute.isdigit()):
+        return None
+    if hour > "23" or minute > "59":
+        return None
+    if len(_minutes) > 5000:
+        _minutes.clear()
+    result = _minutes[value[:16]] = day_ms + (int(hour) * 60 + int(minute)) * 60_000
+    return result
 
 
 def _days(year: int, month: int) -> int:
@@ -459,6 +539,8 @@ def _days(year: int, month: int) -> int:
 
 _minutes: dict[str, int] = {}
 """Epoch milliseconds of minutes seen: the lines of a log share them (3 times as fast)."""
+_seen_days: dict[str, int] = {}
+"""The same of days, by the text up to the ``T``."""
 
 
 def first_lines(path: str, most: int = 1 << 17) -> Iterator[dict[str, Any]]:

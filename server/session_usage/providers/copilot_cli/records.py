@@ -24,6 +24,7 @@ _ERRORS = frozenset(
     {"query", "rate_limit", "authentication", "authorization", "quota", "context_limit"}
 )
 """``errorType`` of a ``session.error`` that ends a failed model call."""
+_new = tuple.__new__
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
@@ -123,32 +124,28 @@ def _usage_record(source: Source, state: State, offset: int, event: Data, data: 
 
 def message(source: Source, state: State, offset: int, event: Data, data: Data) -> Events:
     """Proof of a call without its usage, for runs that nothing else tells of."""
-    at_ms = instant(event.get("timestamp"))
+    yield proof(source, state, offset, event, data)
+
+
+def proof(source: Source, state: State, offset: int, event: Data, data: Data) -> Request:
+    """The request of ``message``. There are many, and most fields of each are nothing."""
+    say, at_ms = data.get, instant(event.get("timestamp"))
     owner, copied = state.owner(at_ms)
     agent_id, path = state.subagent(event, data)
-    call = text(data.get("apiCallId"))
-    key = text(data.get("messageId")) or text(event.get("id")) or f"{owner}@{offset}"
-    provider = text(data.get("providerId"))
-    yield Request(
-        f"message:{key}",
-        AGENT,
-        owner,
-        "message",
-        source.path,
-        offset,
-        started_ms=at_ms,
-        model=text(data.get("model")) or (state.model if not agent_id else None),
-        provider=provider,
-        billing=BYOK if state.byok or provider not in (None, "copilot") else COPILOT,
-        output_tokens=whole(data.get("outputTokens")),
-        subagent=path,
-        subagent_id=agent_id,
-        turn=state.turn,
-        skill=state.skills.get(agent_id or ""),
-        copied=copied,
-        weak=True,
-        link=call,
-    )
+    key = text(say("messageId")) or text(event.get("id")) or f"{owner}@{offset}"
+    provider = text(say("providerId"))
+    model = text(say("model")) or (state.model if not agent_id else None)
+    byok = state.byok or provider not in (None, "copilot")
+    return _new(
+        Request,
+        (
+            f"message:{key}", AGENT, owner, "message", source.path, offset, at_ms,
+            model, provider, BYOK if byok else COPILOT, "ok",
+            None, None, None, None, whole(say("outputTokens")), None, None, None, None,
+            "chat", path, agent_id, state.turn, state.skills.get(agent_id or ""),
+            None, None, False, copied, True, None, None, text(say("apiCallId")),
+        ),
+    )  # fmt: skip
 
 
 def _compaction(source: Source, state: State, offset: int, event: Data, data: Data) -> Events:

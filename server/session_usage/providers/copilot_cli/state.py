@@ -36,6 +36,8 @@ class State:
         """Output tokens that the messages of this run tell, where totals were written before."""
         self.unread = at.offset
         """Where this run's messages begin, which nothing has read yet."""
+        self.ended = at.offset
+        """Where the line that ended the run before ends."""
         self.names: dict[str, str] = {}
         self.skills: dict[str, str] = {}
         for field, value in zip(self.FIELDS, at.state, strict=False):
@@ -43,8 +45,8 @@ class State:
 
     def saved(self) -> tuple[Any, ...]:
         """For the cursor: JSON values in the order of ``FIELDS``."""
-        values = (getattr(self, field) for field in self.FIELDS)
-        return tuple(dict(value) if type(value) is dict else value for value in values)
+        values = [getattr(self, field) for field in self.FIELDS]
+        return tuple([dict(value) if type(value) is dict else value for value in values])
 
     def owner(self, at_ms: int | None) -> tuple[str, bool]:
         """(session, copied): whose event this is."""

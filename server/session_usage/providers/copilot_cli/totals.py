@@ -10,6 +10,7 @@ from session_usage.jsonl import instant, mapping, text, whole
 from session_usage.money import nano
 from session_usage.providers.copilot_cli.state import AGENT, Data, Events, State, problem
 
+_new = tuple.__new__
 _TOTAL = re.compile(rb'"totalNanoAiu":\s*([0-9.eE+-]+)')
 _STAMP = re.compile(rb'"timestamp":\s*"([^"]{20,30})"')
 _SHUTDOWN_FACTS = ("totalPremiumRequests", "totalApiDurationMs", "shutdownType", "codeChanges")
@@ -21,7 +22,7 @@ def checkpoint(source: Source, state: State, offset: int, event: Data, data: Dat
     yield from _running_total(source, state, offset, instant(event.get("timestamp")), total)
 
 
-def checkpoint_glance(source: Source, state: State, offset: int, line: bytearray) -> Events:
+def checkpoint_glance(source: Source, state: State, offset: int, line: bytes) -> Events:
     """The same without parsing: these lines hold tens of kB of prompt cache hashes."""
     total = _TOTAL.search(line)
     stamps = _STAMP.findall(line[-400:]) or _STAMP.findall(line[:400])
@@ -39,10 +40,14 @@ def _running_total(
     figure = nano(total)
     owner, copied = state.owner(at_ms)
     if figure and not copied:
-        yield Counter(
-            f"checkpoint:{owner}@{offset}", AGENT, owner, "checkpoint", source.path, offset,
-            at_ms, "total", f"checkpoint@{offset}", since_ms=state.run_ms, nano_aiu=figure,
-            reason="calls that no line of the log describes",
+        yield _new(
+            Counter,
+            (
+                f"checkpoint:{owner}@{offset}", AGENT, owner, "checkpoint", source.path, offset,
+                at_ms, "total", f"checkpoint@{offset}", state.run_ms, None, COPILOT,
+                None, None, None, None, None, None, figure, None, (),
+                "calls that no line of the log describes", False, "ok",
+            ),
         )  # fmt: skip
 
 
@@ -56,32 +61,29 @@ def shutdown(source: Source, state: State, offset: int, event: Data, data: Data)
     whole_figure = nano(data.get("totalNanoAiu"))
     byok = _is_byok(state, metrics, whole_figure)
     group = f"shutdown@{offset}"
+    fixed = (AGENT, owner, "shutdown", source.path, offset, at_ms)
+    billing = BYOK if byok else COPILOT
+    told = state.output or None
 
     def row(scope: str, model: str | None, metric: Any, subagent: tuple[str, ...] = ()) -> Counter:
         metric = mapping(metric)
-        usage, count = mapping(metric.get("usage")), mapping(metric.get("requests"))
-        inputs, output = whole(usage.get("inputTokens")), whole(usage.get("outputTokens"))
+        used, count = mapping(metric.get("usage")).get, mapping(metric.get("requests"))
+        inputs, output = whole(used("inputTokens")), whole(used("outputTokens"))
         figure = nano(metric.get("totalNanoAiu"))
-        write = whole(usage.get("cacheWriteTokens"))
+        write = whole(used("cacheWriteTokens"))
         if write == 0 and state.counts_no_writes:
             write = None
-        return Counter(
-            f"{group}:{scope}:{'/'.join(subagent)}:{model}",
-            AGENT, owner, "shutdown", source.path, offset, at_ms, scope, group,
-            since_ms=state.run_ms,
-            model=model,
-            billing=BYOK if byok else COPILOT,
-            requests=whole(count.get("count")),
-            input_tokens=inputs,
-            cache_read_tokens=whole(usage.get("cacheReadTokens")),
-            cache_write_tokens=write,
-            output_tokens=output,
-            reasoning_tokens=whole(usage.get("reasoningTokens")),
-            # a counter's 0 beside tokens is no bill (RULES R6)
-            nano_aiu=figure if figure or not (inputs or output) else None,
-            run_output_tokens=state.output or None,
-            subagent=subagent,
-            reason="calls known only from the totals written when a run ended",
+        if not figure and (inputs or output):
+            figure = None  # a counter's 0 beside tokens is no bill (RULES R6)
+        return _new(
+            Counter,
+            (
+                f"{group}:{scope}:{'/'.join(subagent)}:{model}", *fixed, scope, group,
+                state.run_ms, model, billing, whole(count.get("count")),
+                inputs, whole(used("cacheReadTokens")), write, output,
+                whole(used("reasoningTokens")), figure, told, subagent,
+                "calls known only from the totals written when a run ended", False, "ok",
+            ),
         )  # fmt: skip
 
     for model, metric in metrics.items():

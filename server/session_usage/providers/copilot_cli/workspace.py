@@ -49,7 +49,7 @@ def _fields(content: str) -> Data:
     """The top-level scalars. A YAML parser is only woken for quoted or folded values."""
     lines = [line for line in content.splitlines() if line.strip()]
     plain: Data = dict(_PLAIN.findall(content))
-    if len(plain) == len(lines) and not any(" #" in line for line in lines):
+    if len(plain) == len(lines) and " #" not in content:
         return {name: value.strip() for name, value in plain.items()}
     import yaml
 
