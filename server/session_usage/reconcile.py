@@ -383,7 +383,8 @@ def _leftover(
         if message.link in keys or message.key in keys or message.key in result:
             continue
         known = message.output_tokens
-        twin = _nearest(message, anything if known is None else pool.get(known, []), taken)
+        candidates = anything if known is None else pool.get(known)
+        twin = _nearest(message, candidates, taken) if candidates else None
         if twin:
             taken.add(twin.key)
             continue
@@ -392,7 +393,7 @@ def _leftover(
         at_ms = message.started_ms or 0
         stays = any(begin <= at_ms <= end for begin, end in checked.items())
         covered += stays
-        result[message.key] = message._replace(weak=stays)
+        result[message.key] = message if stays else message._replace(weak=False)
     return list(result.values()), covered
 
 

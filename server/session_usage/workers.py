@@ -18,10 +18,10 @@ from session_usage.reconcile import Session
 from session_usage.report import Fold
 from session_usage.sessions import Library
 
-LEAST = 64 << 20
-"""Bytes of logs below which a second process is not worth its start."""
-_QUICK = frozenset({"copilot-cli", "copilot-vscode"})
-"""Agents whose logs take about a third of the time of the others', byte for byte."""
+_SECONDS = {"copilot-cli": 2, "copilot-vscode": 2, "opencode": 6}
+"""About what a GB of an agent's logs takes; the others' takes 3."""
+LEAST = 128 << 20
+"""Bytes times seconds for a GB below which a second process is not worth its start."""
 
 Watch = Callable[[Library, Iterator[Session]], Iterator[Session]]
 
@@ -66,7 +66,7 @@ def shares(library: Library) -> tuple[list[str], list[str]]:
     paths = [source for ref in library.refs.values() for source in ref.sources]
     for source in (*paths, *library.shared):
         if source.agent in cost:
-            cost[source.agent] += source.size if source.agent in _QUICK else 3 * source.size
+            cost[source.agent] += source.size * _SECONDS.get(source.agent, 3)
     loads: list[tuple[int, list[str]]] = [(0, []), (0, [])]
     for agent in sorted(cost, key=lambda name: -cost[name]):
         load, of = loads[0] if loads[0][0] <= loads[1][0] else loads[1]

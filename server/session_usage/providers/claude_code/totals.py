@@ -269,12 +269,9 @@ _minutes: dict[bytes, int] = {}
 
 def _minute(written: bytes) -> int | None:
     """Epoch milliseconds of a minute; None where there is no such day."""
-    minute = written.decode()
-    midnight = instant(minute[:11] + "00:00:00.000Z")
-    if midnight is None or minute[11:] > "23:59" or minute[14:] > "59":
-        return None
-    if len(_minutes) > 5000:
-        _minutes.clear()
-    minutes = int(minute[11:13]) * 60 + int(minute[14:])
-    _minutes[written] = at_ms = midnight + minutes * 60_000
+    at_ms = instant(written.decode() + ":00.000Z")
+    if at_ms is not None:
+        if len(_minutes) > 5000:
+            _minutes.clear()
+        _minutes[written] = at_ms
     return at_ms
