@@ -85,6 +85,8 @@ class Shape:
 def _learn(line: bytearray) -> None:
     if len(_met) >= _MOST or line.find(b'"usage":') < 0:
         return
+    if any(shape.fit(line, 0, len(line)) for shape in _met):
+        return  # parsed for another reason
     record, reason = parse(line)
     if reason or not record.keys().isdisjoint(_UNUSUAL):
         return
@@ -180,7 +182,7 @@ class Totals(Transcript):
             else:
                 return False
         head, tail = found
-        said = head.group(*shape.said[0]), tail.group(*shape.said[1])
+        said = shape, head.group(*shape.said[0]), tail.group(*shape.said[1])
         if said != self.common_to and not self._says(said, buffer[begin:stop]):
             return False
         figures: tuple[Any, ...] = tail.group(*shape.figures)
