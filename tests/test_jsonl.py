@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from session_usage import jsonl
-from session_usage.jsonl import Scan, instant, mapping, parse, parse_any, text, whole
+from session_usage.jsonl import Scan, first_lines, instant, mapping, parse, parse_any, text, whole
 
 USAGE = b'"usage"'
 TITLE = b'"title"'
@@ -143,6 +144,16 @@ def test_a_file_that_cannot_be_opened_is_an_OSError(tmp_path: Path) -> None:
     for path in (tmp_path / "absent", tmp_path):
         with pytest.raises(OSError, match=r"absent|directory"):
             list(Scan(str(path)))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes have names there")
+def test_a_pipe_is_an_OSError_and_not_waited_for(tmp_path: Path) -> None:
+    path = str(tmp_path / "fifo.jsonl")
+    os.mkfifo(path)
+    for lines in (Scan(path), Scan(path).others(())):
+        with pytest.raises(OSError, match="is no file"):
+            list(lines)
+    assert list(first_lines(path)) == []
 
 
 LINES = st.one_of(

@@ -247,6 +247,16 @@ def test_folders_are_listed_by_name(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes have names there")
+def test_pipes_are_no_logs_nor_what_is_linked_to_them(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.jsonl")
+    (tmp_path / "linked.jsonl").symlink_to(tmp_path / "fifo.jsonl")
+    (tmp_path / "null.jsonl").symlink_to(os.devnull)
+    (tmp_path / "log.jsonl").write_text("")
+    (tmp_path / "other.jsonl").symlink_to(tmp_path / "log.jsonl")
+    assert [entry.name for entry in entries(str(tmp_path))] == ["log.jsonl", "other.jsonl"]
+
+
 def test_missing_forbidden_and_odd_folders_are_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -52,6 +53,16 @@ def live(folder: Path) -> Iterator[Writer]:
 
 
 ROWS = [(1, "a", 5), (2, "b", None)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are texts there")
+def test_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
+    made = os.fsencode(tmp_path) + b"/bad\xff name"
+    os.mkdir(made)
+    with closing(sqlite3.connect(made + b"/calls.db", isolation_level=None)) as writer:
+        writer.execute("CREATE TABLE calls (id TEXT, nano INTEGER)")
+        writer.execute("INSERT INTO calls VALUES ('a', 5), ('b', NULL)")
+    assert calls(Path(os.fsdecode(made + b"/calls.db"))) == ROWS
 
 
 def test_A15_R18_what_is_only_in_the_WAL_is_read(folder: Path, live: Writer) -> None:

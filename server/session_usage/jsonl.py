@@ -18,11 +18,15 @@ What a line can do to us, and what happens then:
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from io import BytesIO
+from io import BytesIO, FileIO
 from itertools import chain
 from typing import Any
+
+from session_usage.places import is_special
 
 CHUNK = 1 << 17
 """Bytes per read; one chunk stays in the processor's cache while it is searched."""
@@ -68,6 +72,13 @@ def _loads(data: bytes | bytearray) -> Any:
         loads = _plain_loads  # type: ignore[assignment]
     globals()["_loads"] = loads
     return loads(data)
+
+
+def _opened(path: str) -> FileIO:
+    """A log to be read; OSError for a pipe or a device: to open one may never end."""
+    if is_special(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "is no file", path)
+    return FileIO(path)
 
 
 class Line:
@@ -159,7 +170,7 @@ class Scan:
         buffer = _BUFFERS.pop() if _BUFFERS else _buffer()
         kept = 0  # bytes of an unfinished line at the head of the buffer
         base = self.start  # file offset of buffer[0]
-        with open(self.path, "rb", buffering=0) as file:
+        with _opened(self.path) as file:
             if base:
                 file.seek(base)
             while True:
@@ -210,7 +221,7 @@ class Scan:
         self.dull = dull
         rest = b""  # the beginning of a line
         base = self.start  # file offset of the chunk
-        with open(self.path, "rb", buffering=0) as file:
+        with _opened(self.path) as file:
             if base:
                 file.seek(base)
             while len(rest) <= 8 * CHUNK and (chunk := file.read(CHUNK)):
@@ -559,7 +570,7 @@ def first_lines(path: str, most: int = 1 << 17) -> Iterator[dict[str, Any]]:
     """
     rest, read, size = b"", 0, 1 << 12
     try:
-        with open(path, "rb", buffering=0) as file:
+        with _opened(path) as file:
             while read < most and (data := file.read(size)):
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:

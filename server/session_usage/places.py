@@ -13,6 +13,7 @@ import contextlib
 import ntpath
 import os
 import posixpath
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -207,18 +208,35 @@ def looking() -> Iterator[set[str]]:
 
 
 def entries(folder: str) -> list[os.DirEntry[str]]:
-    """What is in ``folder``, by name; empty when it is missing, vanishing or forbidden."""
+    """What is in ``folder``, by name; empty when it is missing, vanishing or forbidden.
+
+    Pipes, sockets and devices are left out: a log is never one, and to open one may never end.
+    """
     if _looked is not None:
         _looked.add(folder)
     try:
         with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: entry.name)
+            return sorted(filter(_is_harmless, found), key=lambda entry: entry.name)
     except NotADirectoryError:
         if _looked is not None:
             _looked.discard(folder)
         return []
     except OSError:
         return []
+
+
+def _is_harmless(entry: os.DirEntry[str]) -> bool:
+    try:
+        if entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False):
+            return True  # the listing says so: the file itself is not looked at
+        return not is_special(entry.stat().st_mode)
+    except OSError:  # a link to nothing
+        return True
+
+
+def is_special(mode: int) -> bool:
+    """Is a thing of this ``st_mode`` neither a file nor a folder?"""
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def subfolders(folder: str) -> list[str]:

@@ -10,7 +10,7 @@ from session_usage.calls import summed
 from session_usage.claims import claim, waits
 from session_usage.errors import BadPattern, SessionNotFound, UsageError
 from session_usage.events import Calls, Counter, Cursor, Event, Meta, Problem, Request, Source
-from session_usage.places import Places
+from session_usage.places import Places, is_special
 from session_usage.projects import project_of
 from session_usage.providers import ALIASES, Provider, agents, provider_for
 from session_usage.reconcile import Session, merged, reconcile, started
@@ -360,6 +360,8 @@ def _at_path(library: Library, name: str) -> SessionRef:
     if not os.path.exists(name):
         raise UsageError(f"no such file or folder: {name}")
     path = os.path.realpath(name)
+    if is_special(os.stat(path).st_mode):
+        raise UsageError(f"{name} is neither a file nor a folder")
     for ref in library.refs.values():
         for source in ref.sources:
             real = os.path.realpath(source.path)

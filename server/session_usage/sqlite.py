@@ -88,7 +88,7 @@ def _open(path: str, options: str) -> sqlite3.Connection:
     import sqlite3
     from urllib.parse import quote
 
-    uri = "file:" + quote(os.path.abspath(path).replace(os.sep, "/")) + "?" + options
+    uri = "file:" + quote(os.fsencode(os.path.abspath(path).replace(os.sep, "/"))) + "?" + options
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     connection.text_factory = _text
     try:
