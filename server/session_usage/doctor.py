@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from session_usage.events import Problem
 from session_usage.report import problem_wire
-from session_usage.sessions import Library
+from session_usage.sessions import Library, listed
 
 
 def examine(library: Library) -> dict[str, Any]:
     """Reads everything once and says what was found, agent by agent.
 
     ``{"agents": [{agent, label, sessions, sources: {kind: files}, off, drift}], "problems"}``.
-    ``off`` lists settings that would make an agent write a source of which there is none.
+    ``sessions`` are those of a list, ``off`` settings that would make an agent write a source of
+    which there is none.
     """
     counts: dict[str, dict[str, int]] = {agent: {} for agent in library.providers}
     sources = [source for ref in library.refs.values() for source in ref.sources]
@@ -24,9 +26,10 @@ def examine(library: Library) -> dict[str, Any]:
     for session in library.all(full=True):
         problems += session.problems
     problems += library.problems
+    sessions_of = Counter(item.ref.agent for item in listed(library))
     agents = []
     for name, provider in library.providers.items():
-        sessions = sum(1 for agent, _ in library.refs if agent == name)
+        sessions = sessions_of[name]
         agents.append(
             {
                 "agent": name,

@@ -247,6 +247,10 @@ class Meta(NamedTuple):
     """Further figures of the agent itself, e.g. ("premium_requests", 2)."""
 
 
+IN_DATABASES = ("database", "span")
+"""Sources whose offsets are rows of a table, not bytes of a file."""
+
+
 class Problem(NamedTuple):
     """Something wrong with a source, beside the data. Never message text."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from session_usage.errors import UsageError
-from session_usage.events import BILLED, ESTIMATED, FREE, PRICED, Counter
+from session_usage.events import BILLED, ESTIMATED, FREE, IN_DATABASES, PRICED, Counter
 from session_usage.pricing import Prices, Quote
 from session_usage.rates import Rate
 from session_usage.reconcile import Session
@@ -42,7 +42,8 @@ def explain(session: Session, prices: Prices, figure: str = "total") -> dict[str
     tally = Tally()
     for usage, quote in chosen:
         tally.add(usage, quote.nano_aiu, quote.basis, quote.billing)
-    lines = _lines((usage.path, usage.offset) for usage, _ in chosen if usage.source != "database")
+    in_files = [usage for usage, _ in chosen if usage.source not in IN_DATABASES]
+    lines = _lines((usage.path, usage.offset) for usage in in_files)
     return {
         "session": session.id,
         "agent": session.agent,

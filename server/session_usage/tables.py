@@ -130,10 +130,19 @@ def read_yaml(path: str) -> Any:
     """A YAML document; FileNotFoundError, or BadPriceFile for anything that is no YAML."""
     import yaml
 
+    # the C loader is many times faster, but not part of every PyYAML
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(loader):  # type: ignore[misc]
+        def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except (ValueError, LookupError, AttributeError):  # 2026-99-99, !!int x, !!bool x
+                raise yaml.MarkedYAMLError(problem_mark=node.start_mark) from None
+
     try:
         with open(path, "rb") as file:
-            # the C loader is many times faster, but not part of every PyYAML
-            return yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+            return yaml.load(file, Loader=Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = "" if line is None else f" (line {line + 1})"

@@ -6,21 +6,22 @@ is a dash, never 0; a sum that leaves something out starts with ≥.
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from session_usage.events import BILLED, ESTIMATED, PRICED
+from session_usage.events import BILLED, ESTIMATED, IN_DATABASES, PRICED
+from session_usage.grid import grid, line, show
 from session_usage.money import NANO_PER_CREDIT
 
 _GLYPHS = {BILLED: "●", PRICED: "○", ESTIMATED: "◌"}
 _LEGEND = "[dim]● billed by the server  ○ list price  ◌ ~ estimated  — unknown  ≥ incomplete[/dim]"
 _ID = 8
 _FOLDER = 18
-_ONE_LINE = ("changed", "started", "agent", "title", "folder", "id")
 Row = dict[str, Any]
 
 
@@ -61,20 +62,6 @@ def _amount(row: Row) -> str:
 
 def _share(rate: float | None) -> str:
     return "—" if rate is None else f"{rate * 100:.0f} %"
-
-
-def _table(*columns: str) -> Table:
-    """A plain table; columns that begin with ``>`` are aligned to the right."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        right = column.startswith(">")
-        table.add_column(
-            column.removeprefix(">"),
-            justify="right" if right else "left",
-            no_wrap=right or column in _ONE_LINE,
-            overflow="ellipsis",
-        )
-    return table
 
 
 def _equivalent(out: Console, totals: Row) -> None:
@@ -148,29 +135,30 @@ def session(out: Console, report: Row) -> None:
     out.print()
     out.print(f"[bold]{_amount(totals)}[/bold] credits  ({_usd(totals['nanoAiu'])})")
     _counts(out, totals)
+    shown = _fitting(out, 60, 0)
     for name, title in (("models", "model"), ("subagents", "subagent")):
         rows = report.get(name) or []
         if name == "models" or len(rows) > 1:
-            table = _table(title, *_FIGURES)
+            table = grid(title, *(_FIGURES[place] for place in shown))
             for row in rows:
-                table.add_row(_text(row[title]), *_figures(row))
+                table.add_row(_text(row[title]), *_figures(row, shown))
             out.print()
-            out.print(table)
+            show(out, table)
     rest = report.get("unattributed") or []
     if rest:
         out.print()
-        table = _table("not accounted for by any request", "model", ">credits")
+        table = grid("not accounted for by any request", "model", ">credits")
         for reason, model, nano, basis, rows in _by_reason(rest):
             name = reason if rows == 1 else f"{reason} ({rows}×)"
             table.add_row(_text(name), _text(model), credits(nano, basis))
-        out.print(table)
+        show(out, table)
     sources = report.get("sources") or []
     if len(sources) > 1:
         out.print()
-        table = _table("what each source says alone", ">requests", ">credits")
+        table = grid("what each source says alone", ">requests", ">credits")
         for row in sources:
             table.add_row(row["source"], tokens(row["requests"]), credits(row["nanoAiu"]))
-        out.print(table)
+        show(out, table)
     _problems(out, report.get("problems") or [])
     out.print()
     _equivalent(out, totals)
@@ -196,14 +184,20 @@ def _known(nanos: list[int | None]) -> int | None:
 _FIGURES = (">requests", ">input", ">cached", ">output", ">credits")
 
 
-def _figures(row: Row) -> list[str]:
-    return [
+def _fitting(out: Console, all_from: int, two_from: int) -> Sequence[int]:
+    """Which of ``_FIGURES`` there is room for."""
+    return range(5) if out.width >= all_from else (0, 4) if out.width >= two_from else (4,)
+
+
+def _figures(row: Row, shown: Sequence[int]) -> list[str]:
+    cells = [
         f"{row['requests']:,}",
         tokens(row["inputTokens"]),
         _share(row["cacheHitRate"]),
         tokens(row["outputTokens"]),
         _amount(row),
     ]
+    return [cells[place] for place in shown]
 
 
 def _counts(out: Console, totals: Row) -> None:
@@ -233,37 +227,34 @@ def _problems(out: Console, problems: list[Row]) -> None:
 def listing(out: Console, rows: list[Row], total: int) -> None:
     """Sessions, one a line."""
     room = max(16, out.width - 60)
-    table = _table("changed", "agent", "title", "folder", "id")
+    table = grid("changed", "agent", "title", "folder", "id")
     for row in rows:
         table.add_row(
             _when(row["updatedAt"]),
-            row["agent"],
-            _title(row, room),
-            _folder(row["workspace"]),
+            line(row["agent"]),
+            line(_title(row, room)),
+            line(_folder(row["workspace"])),
             _text(row["id"][:_ID]),
         )
-    out.print(table)
+    show(out, table)
     out.print(f"[dim]{len(rows)} of {total} sessions, UTC; the beginning of an id is enough[/dim]")
 
 
 def batch(out: Console, rows: list[Row], totals: Row) -> None:
     """Sessions with their amounts and the sum."""
-    wide = out.width >= 100
-    room = max(16, out.width - (86 if wide else 44))
-    figures = _FIGURES if wide else (">requests", ">credits")
-    table = _table("started", "title", "id", *figures)
+    shown = _fitting(out, 100, 60)
+    room = max(16, out.width - (86 if len(shown) > 2 else 44))
+    table = grid("started", "title", "id", *(_FIGURES[place] for place in shown))
     for row in rows:
-        cells = _figures(row["totals"])
         table.add_row(
             _when(row["startedAt"]),
-            _title(row, room),
+            line(_title(row, room)),
             _text(row["id"][:_ID]),
-            *(cells if wide else (cells[0], cells[-1])),
+            *_figures(row["totals"], shown),
         )
-    cells = _figures(totals)
     table.add_section()
-    table.add_row("", "all", "", *(cells if wide else (cells[0], cells[-1])), style="bold")
-    out.print(table)
+    table.add_row("", "all", "", *_figures(totals, shown), style="bold")
+    show(out, table)
     _equivalent(out, totals)
     out.print(_LEGEND)
 
@@ -277,11 +268,12 @@ def report(out: Console, found: Row, by: tuple[str, ...]) -> None:
     )
     _counts(out, totals)
     if by:
-        table = _table(*by, *_FIGURES)
+        shown = _fitting(out, 60, 0)
+        table = grid(*by, *(_FIGURES[place] for place in shown))
         for row in found["rows"]:
-            table.add_row(*(_text(row["key"][name]) for name in by), *_figures(row))
+            table.add_row(*(_text(row["key"][name]) for name in by), *_figures(row, shown))
         out.print()
-        out.print(table)
+        show(out, table)
     if totals["unattributedNanoAiu"]:
         out.print()
         out.print(
@@ -312,8 +304,7 @@ def explain(out: Console, chain: Row) -> None:
             f"   in {tokens(part['inputTokens'])}, cache read {tokens(part['cacheReadTokens'])}, "
             f"cache write {tokens(part['cacheWriteTokens'])}, out {tokens(part['outputTokens'])}"
         )
-        line = f":{part['line']}" if part["line"] else f" row {part['offset']}"
-        out.print(f"   {_text(part['path'])}{line} (byte {part['offset']})", soft_wrap=True)
+        out.print(f"   {_text(part['path'])}{_place(part)}", soft_wrap=True)
         rate = part["rate"]
         if rate:
             out.print(
@@ -331,30 +322,39 @@ def explain(out: Console, chain: Row) -> None:
     out.print(_LEGEND)
 
 
+def _place(part: Row) -> str:
+    """Where in its file a figure is: what a database's row is in a log that is gone is a byte."""
+    if part["line"]:
+        return f":{part['line']} (byte {part['offset']})"
+    return f" {'row' if part['source'] in IN_DATABASES else 'byte'} {part['offset']}"
+
+
 def prices(out: Console, rows: list[Row]) -> None:
     """Rates in USD per million tokens with their days."""
-    table = _table(
-        "model", "provider", "tier", ">prompt from", ">input", ">cache read", ">cache write",
-        ">output", "from", "last seen",
+    provider = ("provider",) if out.width >= 100 else ()
+    table = grid(
+        "model", *provider, "tier", ">prompt/from", ">input", ">cache/read", ">cache/write",
+        ">output", "from", "last/seen",
     )  # fmt: skip
     for row in rows:
         table.add_row(
             _text(row["model"]),
-            _text(row["provider"]),
+            *(_text(row[name]) for name in provider),
             row["tier"] or "",
             tokens(row["low"]),
             *(_usd(row[name]) for name in ("input", "cache_read", "cache_write", "output")),
             _text(row["first_seen"]),
             _text(row["last_seen"]),
         )
-    out.print(table)
+    show(out, table)
     out.print("[dim]USD per million tokens; — none published[/dim]")
 
 
 def doctor(out: Console, found: Row) -> None:
     """Which agents' logs there are, what is off and what could not be read."""
     for agent in found["agents"]:
-        mark = "[green]found[/green]" if agent["sessions"] else "[dim]nothing found[/dim]"
+        there = agent["sessions"] or agent["sources"]
+        mark = "[green]found[/green]" if there else "[dim]nothing found[/dim]"
         out.print(f"[bold]{agent['label']}[/bold]  {mark}, {agent['sessions']:,} sessions")
         for kind, count in agent["sources"].items():
             out.print(f"  {kind}: {count:,}")
@@ -366,14 +366,23 @@ def doctor(out: Console, found: Row) -> None:
             )
         for drift in agent["drift"]:
             out.print(f"  [yellow]new[/yellow] {_text(drift)}", soft_wrap=True)
-    _problems(out, found["problems"])
+    _problems(out, [{**row, "message": _found_in(row)} for row in found["problems"]])
     if not found["problems"]:
         out.print("[green]Everything that was found could be read.[/green]")
 
 
+def _found_in(problem: Row) -> str:
+    """A problem with its file, and the byte where it is known."""
+    path, home = problem["path"], os.path.expanduser("~")
+    if path.startswith(home + os.sep):
+        path = "~" + path[len(home) :]
+    at = "" if problem["offset"] is None else f" (byte {problem['offset']})"
+    return f"{path}{at}: {problem['message']}" if path else problem["message"]
+
+
 def usage(out: Console, found: Row) -> None:
     """Outcomes and costs by provider and model. A cost that leaves something out is unknown."""
-    table = _table(
+    table = grid(
         "provider", "model", ">sessions", ">ok", ">in", ">out", ">cost", ">per ok",
     )  # fmt: skip
     for row in (*found["rows"], found["totals"] | {"provider": "all", "model": ""}):
@@ -388,7 +397,7 @@ def usage(out: Console, found: Row) -> None:
             _cost(row["known_cost_usd"], basis),
             _cost(row["cost_per_success"], basis),
         )
-    out.print(table)
+    show(out, table)
     unknown = found["totals"]["unknown_cost_sessions"]
     if unknown:
         out.print(f"the cost of {unknown:,} sessions is not known")
@@ -411,7 +420,7 @@ def routing(out: Console, found: Row) -> None:
     if rows:
         outcomes = [name for name in rows[0] if name.endswith("_outcomes")]
         titles = (f">{name.removesuffix('_outcomes')}" for name in outcomes)
-        table = _table("prompt", "axis", "agrees", ">overrides", *titles)
+        table = grid("prompt", "axis", "agrees", ">overrides", *titles)
         for row in rows:
             table.add_row(
                 _text(row["prompt_feature_bucket"]),
@@ -421,7 +430,7 @@ def routing(out: Console, found: Row) -> None:
                 *(f"{row[name]:,}" for name in outcomes),
             )
         out.print()
-        out.print(table)
+        show(out, table)
     _left_out(out, found["skipped"])
 
 

@@ -21,6 +21,7 @@ from session_usage.errors import NotFound, SessionUsageError, UsageError
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code. Errors are one line on stderr."""
     gc.disable()  # a command makes no cycles worth looking for; looking costs a tenth
+    _write_somewhere()
     _write_anything()
     try:
         try:
@@ -54,6 +55,16 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 130
     return result
+
+
+def _write_somewhere() -> None:
+    """What the caller closed is written to nowhere, not to the next file that is opened."""
+    import os
+
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            setattr(sys, name, os.fdopen(nowhere, "w", closefd=False))
 
 
 def _write_anything() -> None:

@@ -70,6 +70,11 @@ def chosen_window(options: argparse.Namespace) -> tuple[int | None, int | None]:
         return window.start_ms, window.end_ms
     since = windows.bound(options.since, now_ms, zone) if options.since else None
     until = windows.bound(options.until, now_ms, zone, end=True) if options.until else None
+    if since is not None and until is not None and since >= until:
+        raise UsageError(
+            f"the window from --since {options.since} to --until {options.until} "
+            "ends before it starts"
+        )
     return since, until
 
 

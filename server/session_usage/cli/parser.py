@@ -106,8 +106,8 @@ def _prices(to: argparse.ArgumentParser) -> None:
 def _serve(to: argparse.ArgumentParser) -> None:
     to.add_argument("--stdio", action="store_true", help=argparse.SUPPRESS)
     to.add_argument("--clientProcessId", metavar="N", help=argparse.SUPPRESS)
-    to.add_argument("--tcp", type=int, metavar="PORT", help="wait for one client there")
-    to.add_argument("--websocket", type=int, metavar="PORT", help="the same over WebSocket")
+    to.add_argument("--tcp", type=_port, metavar="PORT", help="wait for one client there")
+    to.add_argument("--websocket", type=_port, metavar="PORT", help="the same over WebSocket")
     to.add_argument(
         "--host", default="127.0.0.1", help="address to listen at; other than this machine's "
         "own only with --token",
@@ -117,6 +117,12 @@ def _serve(to: argparse.ArgumentParser) -> None:
 
 def _completion(to: argparse.ArgumentParser) -> None:
     to.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: write a number from 0 to 65535")
+    return int(text)
 
 
 _COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {

@@ -49,11 +49,15 @@ def _session(options: argparse.Namespace) -> Any:
     library = open_library(options)
     try:
         return library.load(find(library, options.session))
-    except SessionNotFound:
+    except SessionNotFound as missing:  # says what to do about it
         with indexed(options) as index:
             if index is None:
                 raise
-            return index.reader.load(index.reader.find(options.session, agents_of(options)))
+            try:
+                ref = index.reader.find(options.session, agents_of(options))
+            except SessionNotFound:
+                raise missing from None
+            return index.reader.load(ref)
 
 
 def _print_session(options: argparse.Namespace, session: Any) -> int:
@@ -83,6 +87,11 @@ def listing(options: argparse.Namespace) -> None:
             rows, number = _rows_of_ledger(options, index, start)
         else:
             rows, number = _rows_of_logs(options, start)
+    if options.command == "find" and not number:
+        raise SessionNotFound(
+            f"no session with {options.text!r} in its title; "
+            "`session-usage list` shows what there is"
+        )
     more = start + len(rows) < number
     if options.format == "json":
         write_json({"sessions": rows, "cursor": str(start + len(rows)) if more else None})
