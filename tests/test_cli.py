@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -281,6 +282,12 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "bad window": (["report", "--window", "sometimes"], ["'sometimes'", "7d"]),
     "no such day": (["report", "--window", "2026-02-30"], ["2026-02-30"]),
     "bad since": (["report", "--since", "yesterday"], ["'yesterday'", "2026-06-01"]),
+    "until before since": (
+        ["report", "--since", "2026-12-01", "--until", "2026-11-01"],
+        ["2026-12-01", "2026-11-01", "ends before it starts"],
+    ),
+    "no port": (["serve", "--tcp", "99999"], ["--tcp", "'99999'", "65535"]),
+    "no port of a web socket": (["serve", "--websocket", "x"], ["--websocket", "'x'"]),
     "bad until": (["list", "--until", "2026-W01"], ["2026-W01"]),
     "two windows": (["report", "--window", "7d", "--since", "7d"], ["--window"]),
     "bad regex": (["list", "--regex", "["], ["'['", "regular expression"]),
@@ -330,7 +337,9 @@ def test_wrong_input_is_one_line_that_names_it_and_the_way_out(
     ("args", "named"),
     [
         (["show", "no-such-id"], ["'no-such-id'", "session-usage list"]),
-        (["explain", "no-such-id"], ["'no-such-id'"]),
+        (["explain", "no-such-id"], ["'no-such-id'", "session-usage list"]),
+        (["find", "no such title"], ["'no such title'", "session-usage list"]),
+        (["find", "no such title", "--json"], ["'no such title'"]),
         (["latest", "--workspace", "/no/such/project"], ["/no/such/project", "doctor"]),
         (["prices", "no-such-model"], ["'no-such-model'", "session-usage prices"]),
     ],
@@ -342,6 +351,38 @@ def test_what_does_not_exist_is_exit_code_1(
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     for name in named:
         assert name in result.stderr
+
+
+@pytest.mark.parametrize("name", ["show", "explain"])
+def test_a_ledger_that_knows_no_session_either_changes_no_words(home: Path, name: str) -> None:
+    state = str(home / "state")
+    args = ("--home", str(home), name, "no-such-id")
+    before = command(*args, SESSION_USAGE_HOME=state)
+    assert command("--home", str(home), "index", SESSION_USAGE_HOME=state).returncode == 0
+    after = command(*args, SESSION_USAGE_HOME=state)
+    assert (after.returncode, after.stderr) == (before.returncode, before.stderr)
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ("model: x\n  from: 2026-99-99", 3),
+        ("model: !!int x", 2),
+        ('model: !!int ""', 2),
+        ("model: !!bool x", 2),
+        ("model: x\n  input: !!float y", 3),
+        ("model: x\n  first_seen: !!timestamp y", 3),
+    ],
+)
+def test_a_price_of_no_YAML_type_is_named_with_its_line(
+    recorded: Path, tmp_path: Path, row: str, line: int
+) -> None:
+    prices = tmp_path / "mine.yml"
+    prices.write_text(f"rows:\n- {row}\n")
+    result = command("--home", str(recorded), "report", "--prices", str(prices))
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert str(prices) in result.stderr
+    assert f"(line {line})" in result.stderr
 
 
 def test_an_id_that_fits_several_sessions_names_them(home: Path) -> None:
@@ -387,6 +428,87 @@ def test_an_unreadable_session_that_was_asked_for_is_exit_code_2(home: Path) -> 
         assert (result.returncode, result.stderr.count("\n")) == (2, 1)
         assert str(log) in result.stderr
     assert fields(command("--home", str(home), "show", CLI_SESSION, "--json"))["id"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes have names there")
+@pytest.mark.parametrize("args", ["report", "list", "doctor", "index", "latest", "batch 9"])
+def test_a_pipe_among_the_logs_is_not_waited_for(home: Path, args: str) -> None:
+    folder = home / ".claude/projects/X"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "fifo.jsonl")
+    os.mkfifo(folder / "agent-1.jsonl")
+    result = command("--home", str(home), *args.split(), SESSION_USAGE_HOME=str(home / "state"))
+    assert (result.returncode, result.stderr) == (0, "")
+    shown = command("--home", str(home), "show", str(folder / "fifo.jsonl"))
+    assert (shown.returncode, "neither a file nor a folder" in shown.stderr) == (2, True)
+
+
+def test_the_doctor_counts_the_sessions_of_a_list(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(DATA / "gemini/one-turn/home", home)
+    shutil.copytree(DATA / "codex/subagent-v1/home", home, dirs_exist_ok=True)
+    args = ("--home", str(home), "--json")
+    listed = [row["agent"] for row in fields(command(*args, "list"))["sessions"]]
+    agents = fields(command(*args, "doctor"))["agents"]
+    counted = {row["agent"]: row["sessions"] for row in agents}
+    assert counted == {agent: listed.count(agent) for agent in counted}
+    assert counted["gemini"]
+    assert counted["codex"]
+    assert command("--home", str(home), "--agent", "gemini", "doctor").stdout.startswith(
+        "Gemini CLI  found, 1 sessions"
+    )
+
+
+def test_the_doctor_names_the_file_of_a_problem(home: Path) -> None:
+    log = journal(home)
+    lines = log.read_bytes().splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if b'"session.shutdown"' in line)
+    log.write_bytes(b"".join((*lines[:at], b"{" + lines[at], *lines[at + 1 :])))
+    byte = sum(map(len, lines[:at]))
+    shown = command("--agent", "cli", "doctor", HOME=str(home)).stdout
+    assert f"! ~/.copilot/session-state/{CLI_SESSION}/events.jsonl (byte {byte}): " in shown
+
+
+def test_a_log_that_is_gone_is_explained_by_bytes(home: Path) -> None:
+    state = {"SESSION_USAGE_HOME": str(home.parent / "state")}
+    args = ("--home", str(home), "explain", VSCODE_SESSION)
+    assert command("--home", str(home), "index", **state).returncode == 0
+    assert re.search(r"\.jsonl:\d+ \(byte \d+\)\n", command(*args, **state).stdout)
+    shutil.rmtree(home / ".config")
+    gone = command(*args, **state).stdout
+    assert re.search(r"\.jsonl byte \d+\n", gone)
+    assert ".jsonl row" not in gone
+
+
+NARROW = {
+    "batch": (["batch", "9"], ["9.04 ●", "5.61 ●", "14.65 ●", "84205439", "a2dbfb66", "11-20 10:"]),
+    "list": (["list"], ["84205439", "a2dbfb66"]),
+    "report": (["report", "--by", "model,day"], ["13.56 ●", "9.04 ●", "5.61 ●", "2026-11-20"]),
+    "show": (["show", VSCODE_SESSION], ["9.04 ●"]),
+    "usage": (["usage"], ["$0.0561", "$0.1356", "$0.0904", "$0.2822"]),
+    "prices": (["prices", "claude-sonnet-4.5"], ["$15.00", "$3.00"]),
+}
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 200])
+@pytest.mark.parametrize(("args", "whole"), NARROW.values(), ids=NARROW)
+def test_figures_are_never_cut(
+    recorded: Path, columns: int, args: list[str], whole: list[str]
+) -> None:
+    shown = command("--home", str(recorded), *args, COLUMNS=str(columns)).stdout
+    for text in whole:
+        assert text in shown
+    assert not re.search(r"\d…", "\n".join(line[-20:] for line in shown.splitlines()))
+
+
+def test_what_the_caller_closed_is_written_to_nowhere(recorded: Path) -> None:
+    line = f"'{sys.executable}' -W error -m session_usage.cli --home '{recorded}'"
+    for args, code in (("report >&-", 0), ("report --json >&- 2>&-", 0), ("show none 2>&-", 1)):
+        result = subprocess.run(
+            ["sh", "-c", f"{line} {args}"], capture_output=True, encoding="utf-8",
+            env=environment(), check=False, timeout=60,
+        )  # fmt: skip
+        assert (result.returncode, result.stdout, result.stderr) == (code, "", ""), args
 
 
 IMPATIENT = """
@@ -464,10 +586,19 @@ def test_any_text_is_printed_whatever_the_encoding_of_the_system(home: Path, enc
 def test_names_of_files_that_are_no_text_are_printed(home: Path) -> None:
     folder = os.fsencode(journal(home).parent)
     os.rename(folder, folder + b"-caf\xe9")
-    for args in (["list"], ["list", "--json"], ["list", "--csv"], ["doctor"]):
+    for args in (["list"], ["list", "--json"], ["list", "--csv"], ["doctor"], ["doctor", "--json"]):
         result = command("--home", str(home), "--agent", "cli", *args)
         assert (result.returncode, result.stderr) == (0, ""), args
     assert json.loads(command("--home", str(home), "report", "--json").stdout)["totals"]["nanoAiu"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are texts there")
+def test_a_home_whose_name_is_no_text(home: Path) -> None:
+    odd = os.fsdecode(os.fsencode(home.parent) + b"/bad\xff name")
+    os.rename(home, odd)
+    for args in (["report"], ["list"], ["explain", VSCODE_SESSION], ["show", CLI_SESSION]):
+        found = fields(command(*args, "--json", HOME=odd))
+    assert found["totals"]["nanoAiu"] == CLI_NANO
 
 
 def test_figures_beyond_64_bits_are_printed(home: Path) -> None:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_WHOLE = ("changed", "started", "id", "from", "last seen")
+_WHOLE = ("changed", "started", "id", "from", "last seen", "day", "week", "month")
 _LEAST = 4
 """Columns of the terminal that a name or title keeps while the others stay on one line."""
 
@@ -38,7 +38,7 @@ def line(markup: str) -> Text:
 
 def show(out: Console, table: Table) -> None:
     """Prints the table: names give way to figures, and figures are folded before any is cut."""
-    room = out.width - len(table.columns) + 1
+    room = out.width - 2 * (len(table.columns) - 1)
     for column in table.columns:
         cells = [Text.from_markup(str(cell)) for cell in (column.header, *column.cells)]
         lines = [line for cell in cells for line in cell.plain.split("\n")]

@@ -135,7 +135,7 @@ def session(out: Console, report: Row) -> None:
     out.print()
     out.print(f"[bold]{_amount(totals)}[/bold] credits  ({_usd(totals['nanoAiu'])})")
     _counts(out, totals)
-    shown = _fitting(out, 60, 0)
+    shown = _fitting(out, 72, 0)
     for name, title in (("models", "model"), ("subagents", "subagent")):
         rows = report.get(name) or []
         if name == "models" or len(rows) > 1:
@@ -227,15 +227,17 @@ def _problems(out: Console, problems: list[Row]) -> None:
 def listing(out: Console, rows: list[Row], total: int) -> None:
     """Sessions, one a line."""
     room = max(16, out.width - 60)
-    table = grid("changed", "agent", "title", "folder", "id")
+    wide = out.width >= 60
+    table = grid(*("changed", "agent", "title", "folder", "id")[:: 1 if wide else 2])
     for row in rows:
-        table.add_row(
+        cells = (
             _when(row["updatedAt"]),
             line(row["agent"]),
             line(_title(row, room)),
             line(_folder(row["workspace"])),
             _text(row["id"][:_ID]),
         )
+        table.add_row(*cells[:: 1 if wide else 2])
     show(out, table)
     out.print(f"[dim]{len(rows)} of {total} sessions, UTC; the beginning of an id is enough[/dim]")
 
@@ -268,7 +270,7 @@ def report(out: Console, found: Row, by: tuple[str, ...]) -> None:
     )
     _counts(out, totals)
     if by:
-        shown = _fitting(out, 60, 0)
+        shown = _fitting(out, 72, 0)
         table = grid(*by, *(_FIGURES[place] for place in shown))
         for row in found["rows"]:
             table.add_row(*(_text(row["key"][name]) for name in by), *_figures(row, shown))
@@ -331,21 +333,26 @@ def _place(part: Row) -> str:
 
 def prices(out: Console, rows: list[Row]) -> None:
     """Rates in USD per million tokens with their days."""
-    provider = ("provider",) if out.width >= 100 else ()
-    table = grid(
-        "model", *provider, "tier", ">prompt/from", ">input", ">cache/read", ">cache/write",
+    names = (
+        "model", "provider", "tier", ">prompt/from", ">input", ">cache/read", ">cache/write",
         ">output", "from", "last/seen",
     )  # fmt: skip
+    shown: Sequence[int] = range(len(names))
+    if out.width < 100:
+        shown = (0, 2, 3, 4, 5, 6, 7, 8, 9) if out.width >= 80 else (0, 4, 7, 8)
+    table = grid(*(names[place] for place in shown))
     for row in rows:
-        table.add_row(
-            _text(row["model"]),
-            *(_text(row[name]) for name in provider),
+        tier = f" ({row['tier']})" if row["tier"] and 2 not in shown else ""
+        cells = (
+            _text(row["model"] + tier),
+            _text(row["provider"]),
             row["tier"] or "",
             tokens(row["low"]),
             *(_usd(row[name]) for name in ("input", "cache_read", "cache_write", "output")),
             _text(row["first_seen"]),
             _text(row["last_seen"]),
         )
+        table.add_row(*(cells[place] for place in shown))
     show(out, table)
     out.print("[dim]USD per million tokens; — none published[/dim]")
 
@@ -382,12 +389,13 @@ def _found_in(problem: Row) -> str:
 
 def usage(out: Console, found: Row) -> None:
     """Outcomes and costs by provider and model. A cost that leaves something out is unknown."""
-    table = grid(
-        "provider", "model", ">sessions", ">ok", ">in", ">out", ">cost", ">per ok",
-    )  # fmt: skip
-    for row in (*found["rows"], found["totals"] | {"provider": "all", "model": ""}):
+    names = ("provider", "model", ">sessions", ">ok", ">in", ">out", ">cost", ">per ok")
+    shown = range(len(names)) if out.width >= 72 else (1, 2, 6)
+    all_of_them = {"provider": "all", "model": "" if 0 in shown else "all"}
+    table = grid(*(names[place] for place in shown))
+    for row in (*found["rows"], found["totals"] | all_of_them):
         basis = "~" if row.get("basis") == ESTIMATED else ""
-        table.add_row(
+        cells = (
             _text(row["provider"]),
             _text(row["model"]) if row["model"] else "",
             f"{row['sessions']:,}",
@@ -397,6 +405,7 @@ def usage(out: Console, found: Row) -> None:
             _cost(row["known_cost_usd"], basis),
             _cost(row["cost_per_success"], basis),
         )
+        table.add_row(*(cells[place] for place in shown))
     show(out, table)
     unknown = found["totals"]["unknown_cost_sessions"]
     if unknown:
