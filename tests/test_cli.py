@@ -481,7 +481,7 @@ def test_a_log_that_is_gone_is_explained_by_bytes(home: Path) -> None:
 
 
 NARROW = {
-    "batch": (["batch", "9"], ["9.04 ●", "5.61 ●", "14.65 ●", "84205439", "a2dbfb66", "11-20 10:"]),
+    "batch": (["batch", "9"], ["9.04 ●", "5.61 ●", "14.65 ●", "84205439", "a2dbfb66", "11-20 "]),
     "list": (["list"], ["84205439", "a2dbfb66"]),
     "report": (["report", "--by", "model,day"], ["13.56 ●", "9.04 ●", "5.61 ●", "2026-11-20"]),
     "show": (["show", VSCODE_SESSION], ["9.04 ●"]),

@@ -248,8 +248,9 @@ def batch(out: Console, rows: list[Row], totals: Row) -> None:
     room = max(16, out.width - (86 if len(shown) > 2 else 44))
     table = grid("started", "title", "id", *(_FIGURES[place] for place in shown))
     for row in rows:
+        when = _when(row["startedAt"])
         table.add_row(
-            _when(row["startedAt"]),
+            when if len(shown) > 1 else when.partition(" ")[0],
             line(_title(row, room)),
             _text(row["id"][:_ID]),
             *_figures(row["totals"], shown),
