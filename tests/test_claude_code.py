@@ -117,6 +117,14 @@ def answer(
     return {"message": message, "type": "assistant", **common, **more}
 
 
+def usual(*args: Any, **more: Any) -> dict[str, Any]:
+    """An answer whose shape can be learned."""
+    line = answer(*args, **more)
+    said = line["message"]
+    line["message"] = {"id": said.pop("id"), "model": said.pop("model"), "content": [], **said}
+    return line
+
+
 def one(folder: Path, full: bool = False) -> list[Request]:
     return list(requests(read(here(str(folder)), full)).values())
 
@@ -726,3 +734,33 @@ def test_a_list_reads_on_where_the_first_line_is_long(tmp_path: Path) -> None:
     write(tmp_path, "s.jsonl", line, answer("m", 1))
     (item,) = listed(Library(here(str(tmp_path)), "claude-code"))
     assert item.meta.workspace == answer("m", 1)["cwd"]
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\r"])
+def test_a_blank_line_is_no_problem_for_totals_either(blank: str, tmp_path: Path) -> None:
+    write(tmp_path, "s.jsonl", answer("msg_1"), blank, answer("msg_2"))
+    events = read(Places(str(tmp_path), {}, "linux"), full=False)
+    assert len(requests(events)) == 2
+    assert not [e for e in events if type(e) is Problem]
+
+
+@pytest.mark.parametrize("asked", ["go on", "x" * 200_000])
+def test_R16_a_counter_has_the_time_of_the_line_before_it_for_totals_too(
+    asked: str, quick: list[totals.Shape], tmp_path: Path
+) -> None:
+    """What a total leaves out is in the window of its session's end, not of its beginning."""
+    prompt = {"type": "user", "message": {"content": asked}, "sessionId": "s"}
+    write(
+        tmp_path,
+        "s.jsonl",
+        *[usual(f"msg_{day}", at=f"2026-11-2{day}T09:00:00.000Z") for day in range(4)],
+        {**prompt, "timestamp": "2026-11-24T09:00:00.000Z"},
+        {"type": "cost-state", "sessionId": "s", "modelUsage": {"claude-opus-5-5": {}}},
+    )
+    where = Places(str(tmp_path), {}, "linux")
+    for _ in range(2):  # the second time every line is known
+        times = [
+            [e.at_ms for e in read(where, full) if type(e) is Counter] for full in (True, False)
+        ]
+        assert times[0] == times[1] == [1795510800000]
+    assert quick

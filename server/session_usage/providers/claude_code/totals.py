@@ -13,6 +13,7 @@ from session_usage.providers.claude_code.lines import (
     TYPE_WITHIN,
     USAGE,
     repeats,
+    skip,
     skip_for_totals,
 )
 from session_usage.providers.claude_code.transcript import Transcript
@@ -63,6 +64,8 @@ _JUMP: Path = ("message", "content")
 _PATIENCE = 4
 """How many lines of a transcript are parsed for want of a shape before one is learned from."""
 _MOST = 8
+_BEFORE = 1 << 16
+"""How far before a counter its time is looked for first."""
 _met: list[Shape] = []
 """The shapes that this process has learned."""
 
@@ -137,6 +140,29 @@ class Totals(Transcript):
         yield from self.late
         yield from self.end()
         yield Cursor(scan.offset)
+
+    def _record(self, record: dict[str, Any], offset: int) -> Iterator[Event]:
+        if record.get("type") == "cost-state":
+            self._catch_up(offset)
+        return super()._record(record, offset)
+
+    def _catch_up(self, offset: int) -> None:
+        """Sees to the latest time before ``offset``, which is that of a counter there: most lines
+        were passed over, and the time of a log goes on, so its last lines tell."""
+        for calls in self.calls.values():
+            if calls and calls.rows and calls.rows[-1][2] is not None:
+                self.seen_at(calls.rows[-1][2])
+        begin, size, found = offset, _BEFORE, False
+        while begin and not found:
+            begin = max(0, offset - size)
+            size *= 8
+            scan = Scan(self.path, start=begin, skip=skip)
+            for at, buffer, first, stop, _ in scan.spans():
+                if at >= offset:
+                    break
+                record, _ = parse(buffer[first:stop])
+                if record and record.get("type") in ("user", "assistant"):
+                    found = self.moment(record) is not None or found
 
     def _lines(self, base: int, buffer: bytearray, last: int) -> Iterator[Event]:
         """This loop runs for every line of every log."""
