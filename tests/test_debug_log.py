@@ -271,3 +271,10 @@ def test_F8_damaged_calls_are_the_same_in_both_ways(seed: int, tmp_path: Path) -
         made = [damaged(dice.choice(whole), dice) for _ in range(6)]
         path.write_bytes(jsonl(began()).encode() + b"\n".join([*made, b""]))
         both(path)
+
+
+def test_a_log_that_begins_with_something_else_is_not_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "main.jsonl"
+    found = line("discovery", 0, attrs={"details": "none"})
+    path.write_text(jsonl(found, began(), line("user_message", 1), *lines(early(2), late(3))))
+    assert both(path)[1:] == ([], 2)
