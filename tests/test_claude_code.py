@@ -764,3 +764,13 @@ def test_R16_a_counter_has_the_time_of_the_line_before_it_for_totals_too(
         ]
         assert times[0] == times[1] == [1795510800000]
     assert quick
+
+
+def test_C1_the_largest_output_counts_even_after_the_end(
+    quick: list[totals.Shape], tmp_path: Path
+) -> None:
+    lines = [usual("msg_1", output=output) for output in (3, 3, 90, 7)]
+    write(tmp_path, "s.jsonl", *lines)
+    for _ in range(2):  # the second time the shape is known
+        assert [r.output_tokens for r in one(tmp_path)] == [90]
+    assert quick

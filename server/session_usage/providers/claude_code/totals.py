@@ -175,8 +175,6 @@ class Totals(Transcript):
             if starts(_DULL, at) and at - begin <= TYPE_WITHIN:
                 continue
             if self.mark and find(self.mark, begin, min(stop, begin + TYPE_WITHIN)) >= 0:
-                if self.done:
-                    continue
                 end = repeats(buffer, begin, stop, self.usage) if self.usage else 0
                 if end == GOES_ON:
                     continue
@@ -231,10 +229,9 @@ class Totals(Transcript):
                 self._leave()
             self.key, self.mark = written, b'"id":"%s"' % written
         self.done = ended
-        if not ended:
-            stop = tail.end(shape.output)
-            at = buffer.rfind(USAGE, begin, stop)
-            self.usage = bytes(buffer[at:stop]) if at >= 0 else b""
+        stop = tail.end(shape.output)
+        at = buffer.rfind(USAGE, begin, stop)
+        self.usage = bytes(buffer[at:stop]) if at >= 0 else b""
         prompt = int(prompt)
         if read:
             read = int(read)
