@@ -774,3 +774,40 @@ def test_C1_the_largest_output_counts_even_after_the_end(
     for _ in range(2):  # the second time the shape is known
         assert [r.output_tokens for r in one(tmp_path)] == [90]
     assert quick
+
+
+def test_a_line_of_a_known_shape_without_a_model_is_left_to_the_parser(
+    quick: list[totals.Shape], tmp_path: Path
+) -> None:
+    lines = [usual(f"msg_{number}") for number in range(3)]
+    for line in lines:
+        del line["message"]["model"]
+    write(tmp_path, "s.jsonl", *lines)
+    for full in (True, False, False):  # the last time the shape is known
+        assert [(r.key, r.model) for r in one(tmp_path, full)] == [
+            ("msg_0", None), ("msg_1", None), ("msg_2", None)
+        ]  # fmt: skip
+    assert quick
+
+
+@pytest.mark.parametrize("more", [{"cwd": "/elsewhere"}, {"extra": 1}])
+@pytest.mark.parametrize("stop", [None, "end_turn"])
+def test_of_a_message_whose_lines_differ_the_best_counts_alone(
+    more: dict[str, Any], stop: str | None, quick: list[totals.Shape], tmp_path: Path
+) -> None:
+    """It is not filled up from the others, and began when the first one was written."""
+    read_before = {"cache_read_input_tokens": 7}
+    write(
+        tmp_path,
+        "s.jsonl",
+        usual("msg_0", usage=read_before),
+        usual("msg_1", 5, stop=stop, usage=read_before),
+        usual("msg_1", 90, at="2026-11-20T09:00:01.000Z", **more),
+        usual("msg_2", 90, **more),
+    )
+    full = one(tmp_path, full=True)
+    assert [r.cache_read_tokens for r in full] == [7, None, None]
+    for _ in range(2):  # the second time every shape is known
+        found = {r.key: r for r in one(tmp_path)}
+        assert found == {r.key: r for r in full}
+    assert quick

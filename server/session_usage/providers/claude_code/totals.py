@@ -183,9 +183,9 @@ class Totals(Transcript):
                     continue
             if self._counted(base, buffer, begin, stop) or skip_for_totals(buffer, begin, stop):
                 continue
-            self._leave(parsed=True)
-            self.common_to = ()
             line = buffer[begin:stop]
+            self._leave(line)
+            self.common_to = ()
             self.parsed += 1
             if self.parsed % _PATIENCE == 0:
                 _learn(line)
@@ -205,7 +205,13 @@ class Totals(Transcript):
                 return False
         head, tail = found
         said = head.group(*shape.said[0]), tail.group(*shape.said[1])
-        if said != self.common_to and not self._says(said, buffer[begin:stop]):
+        if (
+            said != self.common_to
+            and (
+                head[shape.key] == self.key  # a message that is not told alike is for the parser
+                or not self._says(said, buffer[begin:stop])
+            )
+        ):
             return False
         figures: tuple[Any, ...] = tail.group(*shape.figures)
         minute, second, thousandth, end, output, prompt, read, write, hour, rest, thought = figures
@@ -261,7 +267,7 @@ class Totals(Transcript):
         if reason or not record:
             return False
         message = record["message"]
-        model = text(message["model"])
+        model = text(message.get("model"))
         self.common(record)
         if said not in self.calls:
             shared = self.call(0, "", None, model, "ok", message["usage"])
@@ -277,11 +283,14 @@ class Totals(Transcript):
         self.facts["model"] = model
         return True
 
-    def _leave(self, parsed: bool = False) -> None:
-        """What follows is another message, or a line of this one that must be parsed."""
-        if self.key and (parsed or not self.done):
+    def _leave(self, line: bytearray | None = None) -> None:
+        """What follows is another message, or a ``line`` that must be parsed."""
+        if self.key and (line is not None or not self.done):
             best = self.rows[-1]
             left = self.remember(best[0], [best[2], best[7], self.done, False])
+            calls = self.calls[self.common_to]
+            if calls and line is not None and self.key in line:  # it may take this one's place
+                (self.open[best[0]],) = calls._replace(rows=[self.rows.pop()]).requests()
             if left:
                 self.late.append(left)
         self.key = self.mark = b""
