@@ -88,6 +88,8 @@ class Shape:
 def _learn(line: bytearray) -> None:
     if len(_met) >= _MOST or line.find(b'"usage":') < 0:
         return
+    if any(shape.fit(line, 0, len(line)) for shape in _met):
+        return  # parsed for another reason
     record, reason = parse(line)
     if reason or not record.keys().isdisjoint(_UNUSUAL):
         return
@@ -204,13 +206,10 @@ class Totals(Transcript):
             else:
                 return False
         head, tail = found
-        said = head.group(*shape.said[0]), tail.group(*shape.said[1])
-        if (
-            said != self.common_to
-            and (
-                head[shape.key] == self.key  # a message that is not told alike is for the parser
-                or not self._says(said, buffer[begin:stop])
-            )
+        said = shape, head.group(*shape.said[0]), tail.group(*shape.said[1])
+        # the next line of a message that says something else is for the parser
+        if said != self.common_to and (
+            head[shape.key] == self.key or not self._says(said, buffer[begin:stop])
         ):
             return False
         figures: tuple[Any, ...] = tail.group(*shape.figures)
