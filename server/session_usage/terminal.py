@@ -339,8 +339,8 @@ def prices(out: Console, rows: list[Row]) -> None:
         ">output", "from", "last/seen",
     )  # fmt: skip
     shown: Sequence[int] = range(len(names))
-    if out.width < 100:
-        shown = (0, 2, 3, 4, 5, 6, 7, 8, 9) if out.width >= 80 else (0, 4, 7, 8)
+    if out.width < 110:
+        shown = (0, 3, 4, 5, 6, 7, 8) if out.width >= 72 else (0, 4, 7, 8)
     table = grid(*(names[place] for place in shown))
     for row in rows:
         tier = f" ({row['tier']})" if row["tier"] and 2 not in shown else ""
