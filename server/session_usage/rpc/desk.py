@@ -119,12 +119,12 @@ class Desk:
         self.path = path_of(self.places)
         try:
             opened = store.writer(self.path)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, store.Newer) as error:
             before = self.path
             self.path = os.path.join(tempfile.mkdtemp(prefix="session-usage-"), "ledger.db")
             opened = store.writer(self.path)
             opened.connection.close()
-            return f"{before} cannot be written ({error}); history is not kept this time"
+            return f"{before} cannot be used ({error}); history is not kept this time"
         opened.connection.close()
         return opened.problem
 
