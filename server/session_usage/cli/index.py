@@ -140,6 +140,7 @@ def _made(path: str, places: Places) -> dict[str, Any]:
         except Exception as error:
             if not store.is_damage(error, keeper.connection):
                 raise
+            keeper.connection.close()
             fail(store.set_aside(path, error), 0)
             raise store.Damaged(str(error)) from error
 

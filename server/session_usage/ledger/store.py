@@ -168,6 +168,15 @@ def _whole(connection: sqlite3.Connection) -> None:
         raise Damaged(f"it has no {min(missing)}")
 
 
+def file_of(path: str) -> tuple[int, int] | None:
+    """What tells the file at ``path`` from one that takes its place; None when there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def set_aside(path: str, error: Exception) -> str:
     """Renames a damaged ledger, so that the next to open it makes a new one; says so in one
     line."""

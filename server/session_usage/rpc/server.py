@@ -281,6 +281,7 @@ class Server(LanguageServer):
 
             self.notify(PROBLEM, ledger_problem(self.desk.path, problem))
         self.indexer.path = self.desk.path
+        self.desk.mend = self.indexer.check
         self.indexer.start()
         _load_handlers()
         gc.freeze()  # what was imported stays
