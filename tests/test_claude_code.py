@@ -117,6 +117,14 @@ def answer(
     return {"message": message, "type": "assistant", **common, **more}
 
 
+def usual(*args: Any, **more: Any) -> dict[str, Any]:
+    """An answer whose shape can be learned."""
+    line = answer(*args, **more)
+    said = line["message"]
+    line["message"] = {"id": said.pop("id"), "model": said.pop("model"), "content": [], **said}
+    return line
+
+
 def one(folder: Path, full: bool = False) -> list[Request]:
     return list(requests(read(here(str(folder)), full)).values())
 
@@ -726,3 +734,80 @@ def test_a_list_reads_on_where_the_first_line_is_long(tmp_path: Path) -> None:
     write(tmp_path, "s.jsonl", line, answer("m", 1))
     (item,) = listed(Library(here(str(tmp_path)), "claude-code"))
     assert item.meta.workspace == answer("m", 1)["cwd"]
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\r"])
+def test_a_blank_line_is_no_problem_for_totals_either(blank: str, tmp_path: Path) -> None:
+    write(tmp_path, "s.jsonl", answer("msg_1"), blank, answer("msg_2"))
+    events = read(Places(str(tmp_path), {}, "linux"), full=False)
+    assert len(requests(events)) == 2
+    assert not [e for e in events if type(e) is Problem]
+
+
+@pytest.mark.parametrize("asked", ["go on", "x" * 200_000])
+def test_R16_a_counter_has_the_time_of_the_line_before_it_for_totals_too(
+    asked: str, quick: list[totals.Shape], tmp_path: Path
+) -> None:
+    """What a total leaves out is in the window of its session's end, not of its beginning."""
+    prompt = {"type": "user", "message": {"content": asked}, "sessionId": "s"}
+    write(
+        tmp_path,
+        "s.jsonl",
+        *[usual(f"msg_{day}", at=f"2026-11-2{day}T09:00:00.000Z") for day in range(4)],
+        {**prompt, "timestamp": "2026-11-24T09:00:00.000Z"},
+        {"type": "cost-state", "sessionId": "s", "modelUsage": {"claude-opus-5-5": {}}},
+    )
+    where = Places(str(tmp_path), {}, "linux")
+    for _ in range(2):  # the second time every line is known
+        times = [
+            [e.at_ms for e in read(where, full) if type(e) is Counter] for full in (True, False)
+        ]
+        assert times[0] == times[1] == [1795510800000]
+    assert quick
+
+
+def test_C1_the_largest_output_counts_even_after_the_end(
+    quick: list[totals.Shape], tmp_path: Path
+) -> None:
+    lines = [usual("msg_1", output=output) for output in (3, 3, 90, 7)]
+    write(tmp_path, "s.jsonl", *lines)
+    for _ in range(2):  # the second time the shape is known
+        assert [r.output_tokens for r in one(tmp_path)] == [90]
+    assert quick
+
+
+def test_a_line_of_a_known_shape_without_a_model_is_left_to_the_parser(
+    quick: list[totals.Shape], tmp_path: Path
+) -> None:
+    lines = [usual(f"msg_{number}") for number in range(3)]
+    for line in lines:
+        del line["message"]["model"]
+    write(tmp_path, "s.jsonl", *lines)
+    for full in (True, False, False):  # the last time the shape is known
+        assert [(r.key, r.model) for r in one(tmp_path, full)] == [
+            ("msg_0", None), ("msg_1", None), ("msg_2", None)
+        ]  # fmt: skip
+    assert quick
+
+
+@pytest.mark.parametrize("more", [{"cwd": "/elsewhere"}, {"extra": 1}])
+@pytest.mark.parametrize("stop", [None, "end_turn"])
+def test_of_a_message_whose_lines_differ_the_best_counts_alone(
+    more: dict[str, Any], stop: str | None, quick: list[totals.Shape], tmp_path: Path
+) -> None:
+    """It is not filled up from the others, and began when the first one was written."""
+    read_before = {"cache_read_input_tokens": 7}
+    write(
+        tmp_path,
+        "s.jsonl",
+        usual("msg_0", usage=read_before),
+        usual("msg_1", 5, stop=stop, usage=read_before),
+        usual("msg_1", 90, at="2026-11-20T09:00:01.000Z", **more),
+        usual("msg_2", 90, **more),
+    )
+    full = one(tmp_path, full=True)
+    assert [r.cache_read_tokens for r in full] == [7, None, None]
+    for _ in range(2):  # the second time every shape is known
+        found = {r.key: r for r in one(tmp_path)}
+        assert found == {r.key: r for r in full}
+    assert quick

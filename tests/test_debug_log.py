@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_copilot_vscode import ID, began, call, jsonl, line
+from test_copilot_vscode import ID, T0, began, call, jsonl, line
 
+from session_usage import pricing
 from session_usage.events import Calls, Problem, Request, Source, one_by_one
 from session_usage.jsonl import CHUNK
+from session_usage.places import here
 from session_usage.providers.copilot_vscode import PROVIDER
+from session_usage.report import Fold
+from session_usage.sessions import Library
 
 DATA = Path(__file__).parent / "data"
 LOGS = sorted(
@@ -271,3 +275,29 @@ def test_F8_damaged_calls_are_the_same_in_both_ways(seed: int, tmp_path: Path) -
         made = [damaged(dice.choice(whole), dice) for _ in range(6)]
         path.write_bytes(jsonl(began()).encode() + b"\n".join([*made, b""]))
         both(path)
+
+
+def test_a_log_that_begins_with_something_else_is_not_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "main.jsonl"
+    found = line("discovery", 0, attrs={"details": "none"})
+    path.write_text(jsonl(found, began(), line("user_message", 1), *lines(early(2), late(3))))
+    assert both(path)[1:] == ([], 2)
+
+
+def test_who_paid_for_a_failed_call_is_told_by_all_calls(tmp_path: Path) -> None:
+    """Here the user's key and Copilot: so it stays with Copilot, in a window without that, too."""
+    folder = tmp_path / "User/workspaceStorage/w/GitHub.copilot-chat/debug-logs" / ID
+    folder.mkdir(parents=True)
+    own = call(2, None, debugName="copilotLanguageModelWrapper")
+    failed = call(3, None, status="error")
+    del failed["attrs"]["outputTokens"]
+    (folder / "main.jsonl").write_text(jsonl(began(), *lines(early(1)), own, failed))
+    library = Library(here(str(tmp_path / "none"), [str(tmp_path)]), "copilot-vscode")
+    told = []
+    for together in (False, True):
+        fold = Fold(pricing.load(), (), lambda at_ms: at_ms >= T0 + 2000)
+        for session in library.all(together=together):
+            fold.add(session)
+        told.append(fold.wire()["totals"])
+    assert told[0] == told[1]
+    assert (told[0]["requests"], told[0]["copilotNanoAiu"]) == (2, None)

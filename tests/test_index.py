@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import CLI_NANO, CLI_SESSION, SERVER, command, home, journal, recorded
+from test_cli import CLI_NANO, CLI_SESSION, DATA, SERVER, command, home, journal, recorded
 
 from session_usage.ledger.address import path_of
 from session_usage.ledger.store import Lock
@@ -60,6 +60,22 @@ def place(home: Path, tmp_path: Path) -> Place:
 @pytest.mark.parametrize("args", REPORTS.values(), ids=REPORTS)
 def test_the_same_answer_as_from_the_logs(place: Place, args: list[str]) -> None:
     assert place.run(*args) == place.run(*args, "--no-ledger")
+
+
+def test_C3_a_batch_of_all_sessions_sums_up_to_the_report(tmp_path: Path) -> None:
+    """One session continues another and holds a copy of its calls, in a log that names no owner."""
+    place = Place(tmp_path / "home", tmp_path / "state")
+    shutil.copytree(DATA / "claude-code/v1.0.60-multi-turn/home", place.home)
+    for ledger in ("--no-ledger", "index"):
+        if ledger == "index":
+            place.run("index")
+        more = ("--no-ledger",) if ledger == "--no-ledger" else ()
+        total = place.run("report", *more)["totals"]
+        batch = place.run("batch", "9", *more)
+        assert len(batch["sessions"]) == total["sessions"] == 2
+        assert batch["summary"]["nanoAiu"] == total["nanoAiu"]
+        assert batch["summary"]["requests"] == total["requests"] == 4
+        assert sum(row["totals"]["requests"] for row in batch["sessions"]) > 4
 
 
 def test_a_list_has_the_same_sessions_in_the_same_order(place: Place) -> None:

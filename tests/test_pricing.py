@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from session_usage import events, folder, pricing, rates, tables
@@ -929,6 +929,7 @@ def test_B14_what_takes_no_assumption_costs_the_same_either_way(call: events.Req
         assert (amount, events.PRICED) == (quoted.nano_aiu, quoted.basis)
 
 
+@settings(deadline=None)
 @given(CALLS, st.data())
 def test_B14_a_sum_in_columns_is_the_sum_of_its_calls(
     call: events.Request, data: st.DataObject

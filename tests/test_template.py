@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from session_usage.template import COUNT, TEXT, TIME, WORD, Path, learn
@@ -139,6 +139,7 @@ def test_nothing_is_learned_from_an_unusual_line(value: dict[str, Any]) -> None:
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(-5, 10**18), st.floats(), st.text())
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_what_fits_says_what_a_reader_of_json_says(data: st.DataObject) -> None:
     line = record()

@@ -1143,7 +1143,7 @@ export const requests = {
   analyzeSession: { method: "copilotUsage/analyzeSession" } as Request<AnalyzeSessionParams, SessionReport>,
   /** The report of this window's session: the newest one in its folder. */
   analyzeLatest: { method: "copilotUsage/analyzeLatest" } as Request<AnalyzeLatestParams, SessionReport>,
-  /** Several sessions' reports and their sum. */
+  /** Several sessions' reports and their sum, in which a call that two of them have counts once. */
   batchAnalyze: { method: "copilotUsage/batchAnalyze" } as Request<BatchAnalyzeParams, SessionBatch>,
   /** Totals of any window, grouped by any dimensions. */
   aggregate: { method: "copilotUsage/aggregate" } as Request<AggregateParams, Aggregate>,

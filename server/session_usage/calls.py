@@ -38,7 +38,7 @@ def _alone(session: str | None, together: Sequence[Calls], others: Iterable[Even
         if isinstance(other, Counter) and other.session == session:
             return False
         if isinstance(other, Request) and other.session == session:
-            if other.weak:
+            if other.weak or other.billing == BYOK:  # who paid is told by all of them
                 return False
             sources.add(other.source)
             keys.append(other.key)

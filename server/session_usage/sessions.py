@@ -180,7 +180,7 @@ class Library:
             if loose and waits(session):
                 session, taken = claim(session, _calls(loose))
                 shared[ref.agent, None] = [event for event in loose if event not in taken]
-            yield _once(session, seen) if self.providers[ref.agent].forks else session
+            yield once(session, seen) if self.providers[ref.agent].forks else session
         for key in dict.fromkeys([*shared, *copies]):
             yield from self._left(key, shared.pop(key, []), copies.get(key, []), seen)
 
@@ -197,7 +197,7 @@ class Library:
         if ref is None:
             found = summed(agent, session, [*events, *copies], full=True)
             if found.requests or found.unattributed or found.calls:
-                yield _once(found, seen)
+                yield once(found, seen)
             return
         with_copies = reconcile(
             agent,
@@ -213,15 +213,16 @@ class Library:
         rest = tuple(row for row in with_copies.unattributed if row.copied)
         if more or rest:
             empty = reconcile(agent, session, ())._replace(meta=with_copies.meta)
-            yield _once(empty._replace(requests=more, unattributed=rest), seen)
+            yield once(empty._replace(requests=more, unattributed=rest), seen)
 
 
 def _calls(events: Iterable[Event]) -> list[Request]:
     return [event for event in events if isinstance(event, Request)]
 
 
-def _once(session: Session, seen: set[int]) -> Session:
-    """``session`` without requests that an earlier session already has."""
+def once(session: Session, seen: set[int]) -> Session:
+    """``session`` without requests that are ``seen``: a fork or a resumed session repeats those
+    of another. What it has is seen then."""
     agent = session.agent
     calls = []
     for each in session.calls:

@@ -156,9 +156,11 @@ def _listed_row(item: Any) -> dict[str, Any]:
 
 
 def batch(options: argparse.Namespace) -> int:
-    """``batch``: the newest sessions with what each cost, and their sum."""
+    """``batch``: the newest sessions with what each cost, and their sum, in which a call that a
+    resumed session or a fork repeats counts once."""
 
     from session_usage.report import Fold, session_report
+    from session_usage.sessions import once
 
     with indexed(options) as index:
         prices = index.prices if index else price_table(options)
@@ -167,9 +169,10 @@ def batch(options: argparse.Namespace) -> int:
         )
     fold = Fold(prices)
     rows = []
+    seen: set[int] = set()
     for session in sessions:
         problems += session.problems
-        fold.add(session)
+        fold.add(once(session, seen))
         rows.append(session_report(session, prices, "minimal"))
     if options.format == "json":
         write_json({"summary": fold.totals.wire(), "sessions": rows})

@@ -17,7 +17,7 @@ from session_usage.report import Fold, iso, routing, session_report
 from session_usage.rpc.desk import Call, Desk, Prepared, local_path
 from session_usage.rpc.params import camel
 from session_usage.rpc.registry import FIRST_ANSWER, answers
-from session_usage.sessions import matcher
+from session_usage.sessions import matcher, once
 
 if TYPE_CHECKING:
     from session_usage.rpc.server import Server
@@ -164,7 +164,7 @@ def _report(desk: Desk, reader: Reader, ref: Ref, params: Any, call: Call) -> di
 
 @answers("batchAnalyze")
 async def batch_analyze(server: Server, params: p.BatchAnalyzeParams, call: Call) -> Any:
-    """Several sessions' reports and their sum."""
+    """Several sessions' reports and their sum; a call that two of them have counts once in it."""
     desk = server.desk
     await desk.settled(FIRST_ANSWER)
     since, until = desk.window(params.since, params.until, params.window)
@@ -181,13 +181,14 @@ async def batch_analyze(server: Server, params: p.BatchAnalyzeParams, call: Call
             found = [codec.loads(row) for row in rows]
             refs = [reader.find(row["id"], (row["agent"],)) for row in found]
         fold = Fold(desk.prices())
+        seen: set[int] = set()
         reports = []
         for done, ref in enumerate(refs):
             if call.stopped():
                 break
             call.progress(done, len(refs))
             session = reader.load(ref)
-            fold.add(session)
+            fold.add(once(session, seen))
             reports.append(session_report(session, desk.prices(), params.detail or "minimal"))
         return {"summary": fold.totals.wire(), "sessions": reports}
 

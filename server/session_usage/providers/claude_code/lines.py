@@ -33,7 +33,7 @@ def skip_for_totals(line: bytes | bytearray, begin: int, end: int) -> bool:
     """The same where prompts, tool results and titles do not matter either."""
     at = line.find(b'"type"', begin, end)
     if at < 0 or at - begin > TYPE_WITHIN:
-        return end - begin < TYPE_WITHIN and line[begin:end].isspace()
+        return end - begin < TYPE_WITHIN and not line[begin:end].strip()
     return _is_dull_for_totals(line, at) is not None or line.find(b'"attachment":', begin, at) >= 0
 
 

@@ -13,6 +13,7 @@ from session_usage.providers.claude_code.lines import (
     TYPE_WITHIN,
     USAGE,
     repeats,
+    skip,
     skip_for_totals,
 )
 from session_usage.providers.claude_code.transcript import Transcript
@@ -63,6 +64,8 @@ _JUMP: Path = ("message", "content")
 _PATIENCE = 4
 """How many lines of a transcript are parsed for want of a shape before one is learned from."""
 _MOST = 8
+_BEFORE = 1 << 16
+"""How far before a counter its time is looked for first."""
 _met: list[Shape] = []
 """The shapes that this process has learned."""
 
@@ -140,6 +143,29 @@ class Totals(Transcript):
         yield from self.end()
         yield Cursor(scan.offset)
 
+    def _record(self, record: dict[str, Any], offset: int) -> Iterator[Event]:
+        if record.get("type") == "cost-state":
+            self._catch_up(offset)
+        return super()._record(record, offset)
+
+    def _catch_up(self, offset: int) -> None:
+        """Sees to the latest time before ``offset``, which is that of a counter there: most lines
+        were passed over, and the time of a log goes on, so its last lines tell."""
+        for calls in self.calls.values():
+            if calls and calls.rows and calls.rows[-1][2] is not None:
+                self.seen_at(calls.rows[-1][2])
+        begin, size, found = offset, _BEFORE, False
+        while begin and not found:
+            begin = max(0, offset - size)
+            size *= 8
+            scan = Scan(self.path, start=begin, skip=skip)
+            for at, buffer, first, stop, _ in scan.spans():
+                if at >= offset:
+                    break
+                record, _ = parse(buffer[first:stop])
+                if record and record.get("type") in ("user", "assistant"):
+                    found = self.moment(record) is not None or found
+
     def _lines(self, base: int, buffer: bytearray, last: int) -> Iterator[Event]:
         """This loop runs for every line of every log."""
         find, starts = buffer.find, buffer.startswith
@@ -151,8 +177,6 @@ class Totals(Transcript):
             if starts(_DULL, at) and at - begin <= TYPE_WITHIN:
                 continue
             if self.mark and find(self.mark, begin, min(stop, begin + TYPE_WITHIN)) >= 0:
-                if self.done:
-                    continue
                 end = repeats(buffer, begin, stop, self.usage) if self.usage else 0
                 if end == GOES_ON:
                     continue
@@ -161,9 +185,9 @@ class Totals(Transcript):
                     continue
             if self._counted(base, buffer, begin, stop) or skip_for_totals(buffer, begin, stop):
                 continue
-            self._leave(parsed=True)
-            self.common_to = ()
             line = buffer[begin:stop]
+            self._leave(line)
+            self.common_to = ()
             self.parsed += 1
             if self.parsed % _PATIENCE == 0:
                 _learn(line)
@@ -183,7 +207,10 @@ class Totals(Transcript):
                 return False
         head, tail = found
         said = shape, head.group(*shape.said[0]), tail.group(*shape.said[1])
-        if said != self.common_to and not self._says(said, buffer[begin:stop]):
+        # the next line of a message that says something else is for the parser
+        if said != self.common_to and (
+            head[shape.key] == self.key or not self._says(said, buffer[begin:stop])
+        ):
             return False
         figures: tuple[Any, ...] = tail.group(*shape.figures)
         minute, second, thousandth, end, output, prompt, read, write, hour, rest, thought = figures
@@ -207,10 +234,9 @@ class Totals(Transcript):
                 self._leave()
             self.key, self.mark = written, b'"id":"%s"' % written
         self.done = ended
-        if not ended:
-            stop = tail.end(shape.output)
-            at = buffer.rfind(USAGE, begin, stop)
-            self.usage = bytes(buffer[at:stop]) if at >= 0 else b""
+        stop = tail.end(shape.output)
+        at = buffer.rfind(USAGE, begin, stop)
+        self.usage = bytes(buffer[at:stop]) if at >= 0 else b""
         prompt = int(prompt)
         if read:
             read = int(read)
@@ -240,7 +266,7 @@ class Totals(Transcript):
         if reason or not record:
             return False
         message = record["message"]
-        model = text(message["model"])
+        model = text(message.get("model"))
         self.common(record)
         if said not in self.calls:
             shared = self.call(0, "", None, model, "ok", message["usage"])
@@ -256,11 +282,14 @@ class Totals(Transcript):
         self.facts["model"] = model
         return True
 
-    def _leave(self, parsed: bool = False) -> None:
-        """What follows is another message, or a line of this one that must be parsed."""
-        if self.key and (parsed or not self.done):
+    def _leave(self, line: bytearray | None = None) -> None:
+        """What follows is another message, or a ``line`` that must be parsed."""
+        if self.key and (line is not None or not self.done):
             best = self.rows[-1]
             left = self.remember(best[0], [best[2], best[7], self.done, False])
+            calls = self.calls[self.common_to]
+            if calls and line is not None and self.key in line:  # it may take this one's place
+                (self.open[best[0]],) = calls._replace(rows=[self.rows.pop()]).requests()
             if left:
                 self.late.append(left)
         self.key = self.mark = b""

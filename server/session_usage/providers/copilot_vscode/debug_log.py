@@ -124,14 +124,16 @@ class DebugLog:
         Usual is what ``_line`` would make the same call of, without a problem.
         """
         find, rfind = buffer.find, buffer.rfind
-        stop = 0
-        if not base:
-            stop = find(b"\n", 0, last + 1)
-            yield from self._line(0, buffer, 0, stop, full=False)
-        at = find(_CALL, stop, last)
+        begin = 0
+        while not self.settled and begin <= last:  # what the first lines are, as in ``events``
+            stop = find(b"\n", begin, last + 1)
+            if not base + begin or any(find(needle, begin, stop) >= 0 for needle in _NEEDLES):
+                yield from self._line(base + begin, buffer, begin, stop, full=False)
+            begin = stop + 1
+        at = find(_CALL, begin, last)
         while at >= 0:
             begin = rfind(b"\n", 0, at) + 1
-            found = _head(buffer, begin) if self.settled else None
+            found = _head(buffer, begin)
             if found:
                 call = found.groups()
                 if call[-1]:
