@@ -241,17 +241,18 @@ class Desk:
         from session_usage.ledger import store
 
         def run() -> _T:
+            reader = None
             try:
                 reader = call.reader = self._reader()
-            except FileNotFoundError as error:  # it is being made anew
-                raise store.Damaged(str(error)) from error
-            try:
                 call.check()
                 return work(reader)
             except SessionUsageError:
                 raise
             except Exception as error:
-                if not store.is_damage(error, reader.connection):
+                # a file that is not there is being made anew
+                missing = reader is None and isinstance(error, FileNotFoundError)
+                connection = None if reader is None else reader.connection
+                if not missing and not store.is_damage(error, connection):
                     raise
                 raise store.Damaged(str(error)) from error
             finally:
