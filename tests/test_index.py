@@ -218,9 +218,12 @@ def test_a_ledger_damaged_within_is_told_of_and_made_anew(
     assert str(place.ledger) in line
     assert "logs are gone are missing" in line
     assert "session-usage index" in line
+    (problem,) = place.run("doctor")["problems"]
+    assert (problem["kind"], problem["path"]) == ("ledger", str(place.ledger))
     assert not list(place.ledger.parent.glob("*.damaged-*"))
     result = command("--home", str(place.home), "index", **place.env)
     assert result.returncode == 0, result.stderr
+    assert place.run("doctor")["problems"] == []
     (line,) = result.stderr.splitlines()
     (kept,) = place.ledger.parent.glob("*.db.damaged-*[0-9]")
     assert kept.name in line
@@ -237,6 +240,8 @@ def test_a_ledger_of_a_newer_version_is_left_alone(place: Place) -> None:
     result = command("--home", str(place.home), "report", "--json", **place.env)
     assert json.loads(result.stdout) == place.run("report", "--no-ledger")
     assert str(place.ledger) in result.stderr
+    (problem,) = place.run("doctor")["problems"]
+    assert "version 99" in problem["message"]
     assert place.ledger.read_bytes() == before
     assert not list(place.ledger.parent.glob("*.damaged-*"))
 

@@ -92,6 +92,33 @@ def _index(path: str, places: Places, opened: ExitStack) -> Index | None:
     return Index(reader, keeper.prices())
 
 
+def trouble(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """What is wrong with the ledger, as problems of ``doctor``: it is read and not changed."""
+    _, path = _of(options)
+    if options.no_ledger or not os.path.isfile(path):
+        return []
+    import sqlite3
+
+    from session_usage.ledger import store
+    from session_usage.ledger.upgrade import known
+
+    try:
+        with closing(store.reader(path)) as connection:
+            found = connection.execute("PRAGMA user_version").fetchone()[0]
+            if found == store.VERSION:
+                store.check(connection)
+            else:
+                known(found)
+    except (OSError, sqlite3.Error, store.Damaged, store.Newer) as error:
+        return [
+            {
+                "kind": "ledger", "path": path, "offset": None, "message": f"is not used: {error}",
+                "agent": None, "session": None,
+            }
+        ]  # fmt: skip
+    return []
+
+
 def index(options: argparse.Namespace) -> None:
     """``index``: all logs into the ledger, from which the other commands then answer."""
     import sqlite3
