@@ -965,6 +965,20 @@ def test_a_ledger_damaged_within_is_one_problem(running: bool, harm: str, tmp_pa
             answer_after_damage(client, path)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a file that is open cannot be renamed")
+def test_two_servers_answer_the_truth_after_damage(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    with Client(home) as one, Client(home) as other:
+        one.start()
+        path = Path(one.result("doctor")["ledger"]["path"])
+        other.start()
+        other.result("getStatus")
+        spoil(path, "DROP TABLE cells")
+        for client in (other, one):
+            assert client.result("aggregate")["totals"]["nanoAiu"] == NANO
+        assert (one.errors, other.errors) == ([], [])
+
+
 def spoil(path: Path, harm: str) -> None:
     connection = sqlite3.connect(path)
     if harm == "noise":

@@ -274,11 +274,14 @@ class Desk:
         reader: Reader | None = getattr(self._local, "reader", None)
         file = store.file_of(self.path)
         if reader is None or self._local.of != (self.path, file):
+            replaced = reader is not None
             if reader is not None:
                 reader.close()
                 self._local.reader = None
             self._local.reader = reader = Reader(self.path)
             self._local.of = self.path, file
+            if replaced and not store.get(reader.connection, "complete"):
+                raise store.Damaged("it is being made anew")
         return reader
 
     async def work(self, work: Callable[[], _T]) -> _T:

@@ -291,7 +291,7 @@ class Server(LanguageServer):
 
     def _heard(self, line: dict[str, Any]) -> None:
         """A line of the child process."""
-        if "idle" in line or line.get("writer") is False:
+        if "idle" in line or (line.get("writer") is False and line["complete"]):
             self.desk.ready.set()
             self._tidy()
             self.board.changed()

@@ -109,7 +109,8 @@ class Watcher:
         """Becomes the one that scans, if nobody else is."""
         self.writing = self.keeper.lock.take()
         self.idle = False
-        self.tell(writer=self.writing)
+        complete = bool(store.get(self.keeper.connection, "complete"))
+        self.tell(writer=self.writing, complete=complete)
         if not self.writing:
             self.next_sweep = time.monotonic() + _SWEEP_LEAST
 
