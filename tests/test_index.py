@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +168,124 @@ def test_a_ledger_that_cannot_be_written_is_no_matter(place: Place) -> None:
         assert place.run("report") == place.run("report", "--no-ledger")
     finally:
         place.ledger.parent.chmod(0o700)
+
+
+def noise(path: Path) -> None:
+    """Spoils a ledger behind its first pages: it still opens."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(3 * 4096)
+        file.write(random.Random(7).randbytes(size - 3 * 4096))
+
+
+def alter(statement: str) -> Callable[[Path], None]:
+    def work(path: Path) -> None:
+        connection = sqlite3.connect(path)
+        connection.execute(statement)
+        connection.commit()
+        connection.close()
+
+    return work
+
+
+def foreign(path: Path) -> None:
+    path.unlink()
+    alter("CREATE TABLE theirs(x)")(path)
+
+
+HARM = {
+    "noise": noise,
+    "no files": alter("DROP TABLE files"),
+    "no cells": alter("DROP TABLE cells"),
+    "no sources": alter("DROP VIEW sources"),
+    "foreign": foreign,
+}
+
+
+@pytest.mark.parametrize("harm", HARM.values(), ids=HARM)
+def test_a_ledger_damaged_within_is_told_of_and_made_anew(
+    place: Place, harm: Callable[[Path], None]
+) -> None:
+    harm(place.ledger)
+    for args in (["report"], ["list"], ["batch", "5"]):
+        result = command("--home", str(place.home), *args, "--json", **place.env)
+        assert result.returncode == 0
+        assert json.loads(result.stdout)
+        assert len(result.stderr.splitlines()) <= 1
+    result = command("--home", str(place.home), "report", "--json", **place.env)
+    assert json.loads(result.stdout) == place.run("report", "--no-ledger")
+    (line,) = result.stderr.splitlines()
+    assert str(place.ledger) in line
+    assert "logs are gone are missing" in line
+    assert "session-usage index" in line
+    (problem,) = place.run("doctor")["problems"]
+    assert (problem["kind"], problem["path"]) == ("ledger", str(place.ledger))
+    assert not list(place.ledger.parent.glob("*.damaged-*"))
+    result = command("--home", str(place.home), "index", **place.env)
+    assert result.returncode == 0, result.stderr
+    assert place.run("doctor")["problems"] == []
+    (line,) = result.stderr.splitlines()
+    (kept,) = place.ledger.parent.glob("*.db.damaged-*[0-9]")
+    assert kept.name in line
+    result = command("--home", str(place.home), "report", "--json", **place.env)
+    assert (json.loads(result.stdout), result.stderr) == (place.run("report", "--no-ledger"), "")
+
+
+def test_a_ledger_of_a_newer_version_is_left_alone(place: Place) -> None:
+    alter("PRAGMA user_version = 99")(place.ledger)
+    before = place.ledger.read_bytes()
+    (line,) = place.run("index", expected=2).splitlines()
+    for part in (str(place.ledger), "version 99", "knows 2", "update", "SESSION_USAGE_HOME"):
+        assert part in line
+    result = command("--home", str(place.home), "report", "--json", **place.env)
+    assert json.loads(result.stdout) == place.run("report", "--no-ledger")
+    assert str(place.ledger) in result.stderr
+    (problem,) = place.run("doctor")["problems"]
+    assert "version 99" in problem["message"]
+    assert place.ledger.read_bytes() == before
+    assert not list(place.ledger.parent.glob("*.damaged-*"))
+
+
+@pytest.mark.parametrize("way", ["a folder", "a file", "full"])
+def test_where_no_ledger_can_be_written_is_named(way: str, home: Path, tmp_path: Path) -> None:
+    if way == "full" and os.name == "nt":
+        pytest.skip("no limits of a process")
+    place = Place(home, tmp_path / "state")
+    if way == "a folder":
+        place.ledger.mkdir(parents=True)
+    elif way == "a file":
+        (tmp_path / "state").write_bytes(b"")
+    limit = {"most": 50_000} if way == "full" else {}
+    code, text = limited(place, **limit)
+    assert code == 2
+    (line,) = text.splitlines()
+    assert str(place.ledger) in line
+    assert "SESSION_USAGE_HOME" in line
+
+
+def limited(place: Place, most: int | None = None) -> tuple[int, str]:
+    """``index``, by a process that may write files of ``most`` bytes at most."""
+
+    def limit() -> None:
+        import resource
+
+        if most is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    found = subprocess.run(
+        [sys.executable, "-m", "session_usage.cli", "--home", str(place.home), "index"],
+        env={**os.environ, **place.env, "PYTHONPATH": str(SERVER)},
+        capture_output=True, text=True, check=False,
+        preexec_fn=None if most is None else limit,
+    )  # fmt: skip
+    return found.returncode, found.stderr
+
+
+@pytest.mark.parametrize("args", [["list", "--limit"], ["batch"]])
+def test_no_number_is_too_large(place: Place, args: list[str]) -> None:
+    assert place.run(*args, "9" * 30) == place.run(*args, "9")
+    for wrong in ("0", "-1", "x", "1.5"):
+        result = command("--home", str(place.home), *args, wrong)
+        assert result.returncode == 2
+        assert "must be a whole number above 0" in result.stderr or wrong == "-1"
+        assert "_count" not in result.stderr

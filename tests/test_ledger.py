@@ -463,13 +463,37 @@ def test_a_ledger_of_version_1_keeps_what_its_logs_no_longer_say(tmp_path: Path)
     keeper.close()
 
 
-def test_a_ledger_of_the_future_is_kept_aside(tmp_path: Path, logs: Path) -> None:
+def test_a_ledger_of_the_future_is_no_damage(tmp_path: Path, logs: Path) -> None:
     ledger = Ledger(tmp_path, places_of(logs, "copilot-cli"))
     ledger.keeper.connection.execute("PRAGMA user_version = 99")
     ledger.keeper.close()
-    again = Ledger(tmp_path, ledger.places)
-    assert "version 99" in (again.keeper.problem or "")
-    again.keeper.close()
+    with pytest.raises(store.Newer, match=f"version 99, this program knows {store.VERSION}"):
+        Ledger(tmp_path, ledger.places)
+    assert not list(Path(ledger.path).parent.glob("*.damaged-*"))
+
+
+DAMAGE = {
+    "malformed": (sqlite3.DatabaseError("database disk image is malformed"), True),
+    "a schema": (sqlite3.OperationalError("malformed database schema (x)"), True),
+    "a table": (sqlite3.OperationalError("no such table: files"), True),
+    "foreign": (store.Damaged("it holds tables of another program"), True),
+    "locked": (sqlite3.OperationalError("database is locked"), False),
+    "full": (sqlite3.OperationalError("database or disk is full"), False),
+    "closed": (sqlite3.ProgrammingError("Cannot operate on a closed database."), False),
+    "of ours": (ValueError("not JSON"), False),
+}
+
+
+@pytest.mark.parametrize(("error", "expected"), DAMAGE.values(), ids=DAMAGE)
+def test_damage_is_told_from_other_failures(
+    error: Exception, expected: bool, tmp_path: Path, logs: Path
+) -> None:
+    ledger = Ledger(tmp_path, places_of(logs, "copilot-cli"))
+    assert store.is_damage(error, ledger.keeper.connection) is expected
+    ledger.keeper.connection.execute("DROP VIEW sources")
+    assert store.is_damage(ValueError("not JSON"), ledger.keeper.connection)
+    ledger.keeper.close()
+    assert not store.is_damage(ValueError("not JSON"), ledger.keeper.connection)
 
 
 def test_facts_of_a_version_with_other_fields_are_still_read() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -941,6 +943,86 @@ def test_a_damaged_ledger_is_one_problem(tmp_path: Path) -> None:
         Draft202012Validator(TYPES.closed("Problem")).validate(problem)
         assert client.result("aggregate")["totals"]["nanoAiu"] == NANO
         assert not [note for note in client.notes if note["method"] == "copilotUsage/problem"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file that is open cannot be renamed")
+@pytest.mark.parametrize("harm", ["noise", "DROP TABLE files", "DROP TABLE cells"])
+@pytest.mark.parametrize("running", [True, False], ids=["running", "before"])
+def test_a_ledger_damaged_within_is_one_problem(running: bool, harm: str, tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    with Client(home) as client:
+        client.start()
+        path = Path(client.result("doctor")["ledger"]["path"])
+        client.result("getStatus")
+        client.result("subscribe")
+        if running:
+            spoil(path, harm)
+            answer_after_damage(client, path)
+    if not running:
+        spoil(path, harm)
+        with Client(home) as client:
+            client.start()
+            answer_after_damage(client, path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file that is open cannot be renamed")
+def test_two_servers_answer_the_truth_after_damage(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    with Client(home) as one, Client(home) as other:
+        one.start()
+        path = Path(one.result("doctor")["ledger"]["path"])
+        other.start()
+        other.result("getStatus")
+        spoil(path, "DROP TABLE cells")
+        for client in (other, one):
+            assert client.result("aggregate")["totals"]["nanoAiu"] == NANO
+        assert (one.errors, other.errors) == ([], [])
+
+
+def spoil(path: Path, harm: str) -> None:
+    connection = sqlite3.connect(path)
+    if harm == "noise":
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.close()
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek(2 * 4096)
+            file.write(random.Random(3).randbytes(size - 2 * 4096))
+        return
+    connection.execute(harm)
+    connection.commit()
+    connection.close()
+
+
+def answer_after_damage(client: Client, path: Path) -> None:
+    """Everything is answered, the truth, and the damage told of once."""
+    assert client.result("getStatus")
+    assert client.result("aggregate")["totals"]["nanoAiu"] == NANO
+    problem = client.note("copilotUsage/problem")
+    assert problem["kind"] == "ledger"
+    assert client.result("analyzeLatest")
+    assert client.result("doctor")["ledger"]["path"] == str(path)
+    assert not [note for note in client.notes if note["method"] == "copilotUsage/problem"]
+    (kept,) = path.parent.glob("*.db.damaged-*[0-9]")
+    assert kept.name in problem["message"]
+    assert client.errors == []
+
+
+def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    with Client(home) as client:
+        client.start()
+        path = Path(client.result("doctor")["ledger"]["path"])
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with Client(home) as client:
+        client.start()
+        problem = client.note("copilotUsage/problem")
+        assert "version 99" in problem["message"]
+        assert str(path) in problem["message"]
+        assert client.result("aggregate")["totals"]["nanoAiu"] == NANO
+    assert not list(path.parent.glob("*.damaged-*"))
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from session_usage.cli.common import fail
+from session_usage.cli.common import LedgerUnusable, fail
 from session_usage.cli.parser import parser
 from session_usage.errors import NotFound, SessionUsageError, UsageError
 
@@ -42,7 +42,14 @@ def _run(options: argparse.Namespace) -> int:
             options.format = "json" if options.json else "csv"
         module, name = options.run.split(".")
         command = getattr(import_module(f"session_usage.cli.{module}"), name)
-        result: int = command(options) or 0
+        try:
+            result: int = command(options) or 0
+        except LedgerUnusable as error:
+            if options.command == "index":
+                raise
+            fail(error, 0)  # found while it was read, before anything was written
+            options.no_ledger = True
+            result = command(options) or 0
     except NotFound as error:
         return fail(error, 2 if isinstance(error, UsageError) else 1)
     except SessionUsageError as error:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from session_usage.errors import UsageError
+from session_usage.errors import SessionUsageError, UsageError
 
 NOT_READ = ("missing", "unreadable", "locked")
 """Problems of a source that could not be read at all."""
@@ -17,6 +17,10 @@ NOT_READ = ("missing", "unreadable", "locked")
 
 MANY = 100
 """Sessions for which a person at a terminal is shown how far the reading is."""
+
+
+class LedgerUnusable(SessionUsageError):
+    """The ledger cannot be read, or not be written."""
 
 
 def fail(error: object, code: int) -> int:

@@ -7,10 +7,10 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from session_usage.cli.common import MANY, console, write_csv, write_json
+from session_usage.cli.common import MANY, LedgerUnusable, console, fail, write_csv, write_json
 from session_usage.errors import SessionUsageError
 
 if TYPE_CHECKING:
@@ -45,11 +45,28 @@ def indexed(options: argparse.Namespace) -> Iterator[Index | None]:
         return
     import sqlite3
 
+    from session_usage.ledger import store
+
+    def unused(error: Exception) -> LedgerUnusable:
+        return LedgerUnusable(
+            f"{path} is not used ({error}): sessions whose logs are gone are missing;"
+            " `session-usage index` tells more or makes it anew"
+        )
+
     with ExitStack() as opened:
         index = None
-        with suppress(OSError, sqlite3.Error):
+        try:
             index = _index(path, places, opened)
-        yield index
+        except (OSError, sqlite3.Error, store.Damaged, store.Newer) as error:
+            fail(unused(error), 0)
+        try:
+            yield index
+        except SessionUsageError:
+            raise
+        except Exception as error:
+            if index is not None and store.is_damage(error, index.reader.connection):
+                raise unused(error) from error
+            raise
 
 
 def _index(path: str, places: Places, opened: ExitStack) -> Index | None:
@@ -63,7 +80,7 @@ def _index(path: str, places: Places, opened: ExitStack) -> Index | None:
         return Index(reader, found.prices)
     from session_usage.ledger import store
 
-    keeper = opened.enter_context(closing(_keeper(path, places)))
+    keeper = opened.enter_context(closing(_keeper(path, places, anew=False)))
     if not store.get(keeper.connection, "complete"):
         return None
     if keeper.lock.take():
@@ -75,25 +92,84 @@ def _index(path: str, places: Places, opened: ExitStack) -> Index | None:
     return Index(reader, keeper.prices())
 
 
+def trouble(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """What is wrong with the ledger, as problems of ``doctor``: it is read and not changed."""
+    _, path = _of(options)
+    if options.no_ledger or not os.path.isfile(path):
+        return []
+    import sqlite3
+
+    from session_usage.ledger import store
+    from session_usage.ledger.upgrade import known
+
+    try:
+        with closing(store.reader(path)) as connection:
+            found = connection.execute("PRAGMA user_version").fetchone()[0]
+            if found == store.VERSION:
+                store.check(connection)
+            else:
+                known(found)
+    except (OSError, sqlite3.Error, store.Damaged, store.Newer) as error:
+        return [
+            {
+                "kind": "ledger", "path": path, "offset": None, "message": f"is not used: {error}",
+                "agent": None, "session": None,
+            }
+        ]  # fmt: skip
+    return []
+
+
 def index(options: argparse.Namespace) -> None:
     """``index``: all logs into the ledger, from which the other commands then answer."""
-    from session_usage.ledger.query import Reader
+    import sqlite3
+
+    from session_usage.ledger import store
 
     places, path = _of(options)
-    with closing(_keeper(path, places)) as keeper:
-        if keeper.problem:
-            print(f"session-usage: {keeper.problem}", file=sys.stderr)
-        if not keeper.lock.take():
-            raise LedgerBusy(f"{path}: another process keeps this ledger up to date already")
-        _sweep(keeper)
-        with closing(Reader(path)) as reader:
-            found = reader.info()
+    try:
+        try:
+            found = _made(path, places)
+        except store.Damaged:  # and set aside by now
+            found = _made(path, places)
+    except BrokenPipeError:
+        raise
+    except store.Newer as error:
+        raise store.Newer(f"{path}: {error}") from error
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LedgerUnusable(
+            f"{path} cannot be written ({reason}): make room or let it be written, or name"
+            " another folder in SESSION_USAGE_HOME"
+        ) from error
     if options.format == "json":
         write_json(found)
     elif options.format == "csv":
         write_csv([found])
     else:
         print(f"{found['sessions']} sessions of {found['sources']} files are in {path}")
+
+
+def _made(path: str, places: Places) -> dict[str, Any]:
+    """Raises store.Damaged after it has set aside a ledger that is damaged within."""
+    from session_usage.ledger import store
+    from session_usage.ledger.query import Reader
+
+    with closing(_keeper(path, places)) as keeper:
+        if keeper.problem:
+            fail(keeper.problem, 0)
+        if not keeper.lock.take():
+            raise LedgerBusy(f"{path}: another process keeps this ledger up to date already")
+        try:
+            store.check(keeper.connection)
+            _sweep(keeper)
+            with closing(Reader(path)) as reader:
+                return reader.info()
+        except Exception as error:
+            if not store.is_damage(error, keeper.connection):
+                raise
+            keeper.connection.close()
+            fail(store.set_aside(path, error), 0)
+            raise store.Damaged(str(error)) from error
 
 
 def _sweep(keeper: Keeper) -> None:
@@ -122,8 +198,8 @@ def _of(options: argparse.Namespace) -> tuple[Places, str]:
     return places, path_of(places)
 
 
-def _keeper(path: str, places: Places) -> Keeper:
+def _keeper(path: str, places: Places, anew: bool = True) -> Keeper:
     from session_usage.ledger.keeper import Keeper
     from session_usage.ledger.prices import load_prices
 
-    return Keeper(path, places, lambda user_file: load_prices(places, user_file))
+    return Keeper(path, places, lambda user_file: load_prices(places, user_file), anew)

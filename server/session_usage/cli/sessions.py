@@ -135,7 +135,7 @@ def _rows_of_ledger(
 def _cursor(text: str | None) -> int:
     if not text:
         return 0
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
         raise UsageError(f"bad cursor {text!r}; take it from the page before")
     return int(text)
 

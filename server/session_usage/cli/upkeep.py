@@ -68,10 +68,12 @@ def _rates(options: argparse.Namespace) -> None:
 def doctor(options: argparse.Namespace) -> None:
     """``doctor``: which sources exist, are switched off, or could not be read."""
 
+    from session_usage.cli.index import trouble
     from session_usage.doctor import examine
 
     library = open_library(options)
     found = examine(library)
+    found["problems"] += trouble(options)
     if options.format == "json":
         write_json(found)
     elif options.format == "csv":

@@ -19,17 +19,19 @@ Tell = Callable[[int, int], None]
 
 class Keeper:
     """Keeps the ledger at ``path`` up to date. ``load_prices`` gives the prices and a stamp
-    that changes with them, for a user's price file or None."""
+    that changes with them, for a user's price file or None. Without ``anew`` a damaged
+    ledger is an error, as in ``store.writer``."""
 
     def __init__(
         self,
         path: str,
         places: Places,
         load_prices: Callable[[str | None], tuple[Prices, str]],
+        anew: bool = True,
     ) -> None:
         self.path = path
         self.lock = store.Lock(path)
-        opened = store.writer(path)
+        opened = store.writer(path, anew)
         self.connection = opened.connection
         self.problem = opened.problem
         self._places = places

@@ -61,6 +61,10 @@ def _fitting(fits: Callable[[str], object]) -> Callable[[Any, Any], bool]:
     return lambda title, name: bool(fits(store.restored(title or "")) or fits(store.restored(name)))
 
 
+_MOST = 2**63 - 1
+"""The largest number that SQLite takes."""
+
+
 class Reader:
     """Reads one ledger, in one thread. Raises sqlite3.Error when there is none."""
 
@@ -123,7 +127,7 @@ class Reader:
         rows = cards.finished(
             self.connection,
             f"WHERE {where} ORDER BY updated_ms DESC, name DESC LIMIT ? OFFSET ?",
-            (*values, limit, offset),
+            (*values, min(limit, _MOST), min(offset, _MOST)),
         )
         return rows, int(total)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from session_usage.errors import SessionUsageError
 from session_usage.ledger import codec
 
 VERSION = 2
@@ -88,6 +90,10 @@ class Damaged(Exception):
     """The file is no ledger, or one that SQLite cannot read."""
 
 
+class Newer(SessionUsageError):
+    """The file is a ledger of a later version of this program: nothing is wrong with it."""
+
+
 class Opened(NamedTuple):
     """A connection, and one line if the ledger before it had to be set aside."""
 
@@ -112,30 +118,74 @@ def _connect(path: str) -> sqlite3.Connection:
     return connection
 
 
-def writer(path: str) -> Opened:
+def writer(path: str, anew: bool = True) -> Opened:
     """A connection to the ledger, made, migrated or, if it is damaged, made anew.
 
-    A damaged file is kept beside the new one. Raises OSError or sqlite3.Error when the
-    folder cannot be written to.
+    A damaged file is kept beside the new one; unless ``anew``, it stays where it is and the
+    error is raised. Raises OSError or sqlite3.Error when the folder cannot be written to, Newer
+    for the ledger of a later version.
     """
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     try:
         return Opened(_prepared(path), None)
     except (Damaged, sqlite3.DatabaseError) as error:
-        if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
+        if not anew or not is_damage(error):
             raise
-        aside = set_aside(path)
-        text = f"the ledger was damaged ({error}); it is kept as {aside} and was rebuilt"
+        text = set_aside(path, error)
         return Opened(_prepared(path), text)
 
 
-def set_aside(path: str) -> str:
-    """Renames a damaged ledger; returns its new name."""
+def is_damage(error: Exception, connection: sqlite3.Connection | None = None) -> bool:
+    """Did work on a ledger fail because its file is damaged?
+
+    Not when it is locked, or the disk is full. What damage may have caused (a text that is no
+    JSON) is looked into, if there is a ``connection``: this reads the whole file.
+    """
+    if isinstance(error, sqlite3.OperationalError):
+        return any(sign in str(error) for sign in ("malformed", "no such table", "no such column"))
+    if isinstance(error, Damaged) or type(error) is sqlite3.DatabaseError:
+        return True
+    try:
+        if connection is not None:
+            check(connection)
+    except (Damaged, sqlite3.Error) as found:
+        return not isinstance(found, sqlite3.ProgrammingError) and is_damage(found)
+    return False
+
+
+def check(connection: sqlite3.Connection) -> None:
+    """Reads the whole file. Raises Damaged or sqlite3.DatabaseError if anything is wrong."""
+    _whole(connection)
+    (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if found != "ok":
+        raise Damaged(" ".join(str(found).split()))
+
+
+def _whole(connection: sqlite3.Connection) -> None:
+    there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    missing = set(re.findall(r"CREATE (?:TABLE|VIEW) (\w+)", TABLES)) - there
+    if missing:
+        raise Damaged(f"it has no {min(missing)}")
+
+
+def file_of(path: str) -> tuple[int, int] | None:
+    """What tells the file at ``path`` from one that takes its place; None when there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def set_aside(path: str, error: Exception) -> str:
+    """Renames a damaged ledger, so that the next to open it makes a new one; says so in one
+    line."""
     aside = f"{path}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
     for ending in ("", "-wal", "-shm"):
         with contextlib.suppress(OSError):
             os.replace(path + ending, aside + ending)
-    return os.path.basename(aside)
+    name = os.path.basename(aside)
+    return f"the ledger was damaged ({error}); it is kept as {name} and was rebuilt"
 
 
 def _prepared(path: str) -> sqlite3.Connection:
@@ -152,6 +202,7 @@ def _prepared(path: str) -> sqlite3.Connection:
                     from session_usage.ledger.upgrade import upgrade
 
                     upgrade(connection, found, lambda: _create(connection))
+        _whole(connection)
         _translate(connection)
     except BaseException:
         connection.close()

@@ -17,10 +17,10 @@ from session_usage.ledger import codec, store
 def upgrade(connection: sqlite3.Connection, found: int, create: Callable[[], None]) -> None:
     """Makes this version's tables (``create``) out of those of version ``found``.
 
-    To be called inside a transaction; raises store.Damaged for a version that is not known.
+    To be called inside a transaction; raises store.Newer for a later version than ours, and
+    store.Damaged for one that never was.
     """
-    if found != 1:
-        raise store.Damaged(f"it has version {found}, this program knows {store.VERSION}")
+    known(found)
     run = connection.execute
     meta = run("SELECT name, value FROM meta WHERE name NOT IN ('fields', 'complete')").fetchall()
     before = codec.loads(store.get(connection, "fields"))
@@ -61,6 +61,17 @@ def upgrade(connection: sqlite3.Connection, found: int, create: Callable[[], Non
             "INSERT INTO facts VALUES(?, ?, ?, ?, ?)",
             (number, source, session, kept, codec.pack(events, path, agent, names[session])),
         )
+
+
+def known(found: int) -> None:
+    """Raises store.Newer or store.Damaged unless ``found`` is a version before ours."""
+    if found > store.VERSION:
+        raise store.Newer(
+            f"the ledger has version {found}, this program knows {store.VERSION}: update"
+            " session-usage, or keep another ledger in a folder that SESSION_USAGE_HOME names"
+        )
+    if found != 1:
+        raise store.Damaged(f"it has version {found}, this program knows {store.VERSION}")
 
 
 def _rows(blob: bytes) -> Any:

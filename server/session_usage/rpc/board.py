@@ -171,7 +171,12 @@ class Board:
         self.tails.live = live.session if live and live.status["state"] == "connected" else None
         settled, self._settled = self._settled, self._server.desk.ready.is_set()
         begun_ns = 0 if settled else self._begun_ns
-        news = await self._server.desk.ask(call, lambda reader: self._news(reader, live, begun_ns))
+        try:
+            news = await self._server.desk.ask(
+                call, lambda reader: self._news(reader, live, begun_ns)
+            )
+        except SessionUsageError:  # the ledger is being made anew: that will be a change
+            return
         for event in news.events:
             if self._wanted(event):
                 self._server.notify(SESSION_EVENT, event)

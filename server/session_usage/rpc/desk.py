@@ -12,10 +12,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from session_usage.errors import SessionNotFound
+from session_usage.errors import SessionNotFound, SessionUsageError
 from session_usage.ledger.wishes import Wishes
 from session_usage.places import Places, here, system_zone
 from session_usage.protocol import InitializationOptions, Settings
+from session_usage.rpc.registry import FIRST_ANSWER
 
 if TYPE_CHECKING:
     from session_usage.ledger.query import Reader, Ref
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 THREADS = 3
+_TRIES = 3
+"""So often is asked, when the ledger turns out to be damaged and is made anew."""
 
 
 class Prepared:
@@ -85,6 +88,8 @@ class Desk:
         self.ready = asyncio.Event()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="ledger")
         self._local = threading.local()
+        self.mend: Callable[[], None] = lambda: None
+        """Asks for a look at the ledger, which may be damaged."""
 
     def _places(self) -> Places:
         start, options, settings = self.start, self.options, self.settings
@@ -119,12 +124,12 @@ class Desk:
         self.path = path_of(self.places)
         try:
             opened = store.writer(self.path)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, store.Newer) as error:
             before = self.path
             self.path = os.path.join(tempfile.mkdtemp(prefix="session-usage-"), "ledger.db")
             opened = store.writer(self.path)
             opened.connection.close()
-            return f"{before} cannot be written ({error}); history is not kept this time"
+            return f"{before} cannot be used ({error}); history is not kept this time"
         opened.connection.close()
         return opened.problem
 
@@ -214,18 +219,42 @@ class Desk:
                 await asyncio.wait_for(self.ready.wait(), seconds)
 
     async def ask(self, call: Call, work: Callable[[Reader], _T]) -> _T:
-        """Runs ``work`` with a reader in a thread of its own; cancelling stops it."""
+        """Runs ``work`` with a reader in a thread of its own; cancelling stops it.
 
-        from session_usage.ledger.query import Reader
+        A ledger that turns out to be damaged is made anew, and asked again.
+        """
+        from session_usage.ledger import store
+
+        for _ in range(_TRIES):
+            try:
+                return await self._ask(call, work)
+            except store.Damaged:
+                self.ready.clear()
+                self.mend()
+                await self.settled(FIRST_ANSWER)
+        from session_usage.rpc.server import LedgerBusy
+
+        raise LedgerBusy(f"{self.path} is damaged and is made anew; try again later")
+
+    async def _ask(self, call: Call, work: Callable[[Reader], _T]) -> _T:
+        """Raises store.Damaged."""
+        from session_usage.ledger import store
 
         def run() -> _T:
-            reader: Reader | None = getattr(self._local, "reader", None)
-            if reader is None or reader.path != self.path:
-                reader = self._local.reader = Reader(self.path)
-            call.reader = reader
+            reader = None
             try:
+                reader = call.reader = self._reader()
                 call.check()
                 return work(reader)
+            except SessionUsageError:
+                raise
+            except Exception as error:
+                # a file that is not there is being made anew
+                missing = reader is None and isinstance(error, FileNotFoundError)
+                connection = None if reader is None else reader.connection
+                if not missing and not store.is_damage(error, connection):
+                    raise
+                raise store.Damaged(str(error)) from error
             finally:
                 call.reader = None
 
@@ -236,6 +265,24 @@ class Desk:
             call.stop()
             future.add_done_callback(_forget)
             raise
+
+    def _reader(self) -> Reader:
+        """This thread's, of the file that is the ledger now."""
+        from session_usage.ledger import store
+        from session_usage.ledger.query import Reader
+
+        reader: Reader | None = getattr(self._local, "reader", None)
+        file = store.file_of(self.path)
+        if reader is None or self._local.of != (self.path, file):
+            replaced = reader is not None
+            if reader is not None:
+                reader.close()
+                self._local.reader = None
+            self._local.reader = reader = Reader(self.path)
+            self._local.of = self.path, file
+            if replaced and not store.get(reader.connection, "complete"):
+                raise store.Damaged("it is being made anew")
+        return reader
 
     async def work(self, work: Callable[[], _T]) -> _T:
         """Runs ``work`` in a thread."""

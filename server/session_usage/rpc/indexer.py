@@ -108,6 +108,10 @@ class Indexer:
         """Asks for a look at everything now."""
         self._send({"sweep": True})
 
+    def check(self) -> None:
+        """Asks for a look at the ledger itself; the child makes a damaged one anew."""
+        self._send({"check": True})
+
     async def reindex(self, progress: Callable[[int, int], None]) -> bool:
         """Reads everything anew; False when another process holds the ledger."""
         assert self._loop is not None

@@ -281,6 +281,7 @@ class Server(LanguageServer):
 
             self.notify(PROBLEM, ledger_problem(self.desk.path, problem))
         self.indexer.path = self.desk.path
+        self.desk.mend = self.indexer.check
         self.indexer.start()
         _load_handlers()
         gc.freeze()  # what was imported stays
@@ -290,7 +291,7 @@ class Server(LanguageServer):
 
     def _heard(self, line: dict[str, Any]) -> None:
         """A line of the child process."""
-        if "idle" in line or line.get("writer") is False:
+        if "idle" in line or (line.get("writer") is False and line["complete"]):
             self.desk.ready.set()
             self._tidy()
             self.board.changed()

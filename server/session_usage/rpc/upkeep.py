@@ -165,7 +165,7 @@ async def forget(server: Server, params: p.ForgetParams, call: Call) -> Any:
             raise UsageError(f"{params.before!r} is no day; write 2026-06-01")
 
     def work(reader: Reader) -> care.Forgotten:
-        opened = store.writer(desk.path)
+        opened = store.writer(desk.path, anew=False)
         try:
             if before_ms is not None:
                 return care.forget_before(opened.connection, before_ms)

@@ -18,6 +18,7 @@ import queue
 import sys
 import threading
 import time
+from contextlib import closing
 from typing import Any
 
 from session_usage.ledger import codec, store
@@ -54,6 +55,7 @@ class Watcher:
         self.lines = lines
         self.places = places
         self.keeper = Keeper(path, places, lambda user_file: load_prices(places, user_file))
+        self.file = store.file_of(path)
         self.told = 0
         self.told_at = 0.0
         self.writing = False
@@ -70,10 +72,10 @@ class Watcher:
         self.pausing = False
 
     def run(self) -> None:
-        """Until the process ends."""
+        """Until another file is the ledger."""
         if self.keeper.problem:
             self.tell(problem=ledger_problem(self.keeper.path, self.keeper.problem))
-        while True:
+        while store.file_of(self.keeper.path) == self.file:
             now = time.monotonic()
             if not self.writing and now >= self.next_sweep:
                 self.take_over()
@@ -84,11 +86,31 @@ class Watcher:
             self.notice()
             self.obey(self.pause())
 
+    def give_up(self, error: Exception) -> bool:
+        """Sets the ledger aside, if it is damaged; the next child makes it anew."""
+        keeper = self.keeper
+        if not store.is_damage(error, keeper.connection):
+            return False
+        keeper.connection.close()
+        if store.file_of(keeper.path) == self.file:  # else somebody else did
+            text = store.set_aside(keeper.path, error)
+            self.tell(problem=ledger_problem(keeper.path, text))
+        return True
+
+    def check(self) -> None:
+        """Raises store.Damaged or sqlite3.Error if the ledger is damaged. By a connection of its
+        own: the keeper's has pages in memory."""
+        with closing(store.reader(self.keeper.path)) as connection:
+            store.check(connection)
+        self.idle = False  # to be told again, once it is so
+        self.next_sweep = 0.0
+
     def take_over(self) -> None:
         """Becomes the one that scans, if nobody else is."""
         self.writing = self.keeper.lock.take()
         self.idle = False
-        self.tell(writer=self.writing)
+        complete = bool(store.get(self.keeper.connection, "complete"))
+        self.tell(writer=self.writing, complete=complete)
         if not self.writing:
             self.next_sweep = time.monotonic() + _SWEEP_LEAST
 
@@ -285,6 +307,8 @@ class Watcher:
             self.wish(line["wishes"])
         if "sweep" in line:
             self.next_sweep = 0.0
+        if "check" in line:
+            self.check()
         if "reindex" in line:
             done = self.writing
             if done:
@@ -378,10 +402,17 @@ def main() -> None:
     gc.set_threshold(100_000)
     try:
         watcher = Watcher(first["path"], Places(**first["places"]), lines)
-        watcher.wish(wishes)
-        watcher.run()
+        try:
+            watcher.wish(wishes)
+            watcher.run()
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            if not watcher.give_up(error):
+                raise
     except BrokenPipeError:
-        os._exit(0)
+        pass
+    os._exit(0)
 
 
 if __name__ == "__main__":
