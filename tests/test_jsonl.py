@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from session_usage import jsonl
-from session_usage.jsonl import Scan, first_lines, instant, mapping, parse, parse_any, text, whole
+from session_usage import jsonl, values
+from session_usage.jsonl import Scan, first_lines, parse, parse_any
+from session_usage.values import instant, mapping, text, whole
 
 USAGE = b'"usage"'
 TITLE = b'"title"'
@@ -498,6 +499,7 @@ def test_instants_of_a_minute_seen_before_are_no_different(at: datetime, ends: l
     assert instant(f"{begin}:60.000Z") in (None, minute + 60_000)
     for end in ends:
         known = instant(begin + end)
-        jsonl._minutes.clear()
+        values._minutes.clear()
+        values._seen_days.clear()
         assert instant(begin + end) == known
         instant(f"{begin}:00.000Z")

@@ -10,10 +10,10 @@ import pytest
 
 from session_usage import pricing
 from session_usage.events import ESTIMATED, PRICED, START, Request
-from session_usage.jsonl import instant
 from session_usage.live import clock
 from session_usage.live.clock import Cache, Journals, caches, caches_of, next_turn
 from session_usage.providers.copilot_cli import PROVIDER
+from session_usage.values import instant
 
 DATA = Path(__file__).parent / "data" / "live"
 SONNET, GPT = "claude-sonnet-4.5", "gpt-5.4"

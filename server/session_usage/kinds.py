@@ -13,7 +13,7 @@ import re
 from typing import Any, NamedTuple
 
 from session_usage.errors import BadEvent
-from session_usage.jsonl import instant, mapping, text
+from session_usage.values import instant, mapping, text
 
 _TABLE = os.path.join(os.path.dirname(__file__), "data", "copilot-events.txt")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from session_usage.agent_usage import logs, share, skip
 from session_usage.events import Problem
-from session_usage.jsonl import mapping, text
 from session_usage.session_log import (
     OVERRIDE,
     REJECTED_OVERRIDE,
@@ -24,6 +23,7 @@ from session_usage.session_log import (
     stream_events,
 )
 from session_usage.session_log.payloads import ZERO_TIME, StickyState, UtilizationState
+from session_usage.values import mapping, text
 from session_usage.windows import Window
 
 OUTCOMES = ("success", "stalled", "failed", "cancelled", "unknown")

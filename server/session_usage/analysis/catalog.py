@@ -17,11 +17,11 @@ from session_usage.analysis.figures import SHORT, Subject, stamp
 from session_usage.analysis.shapes import shape
 from session_usage.errors import BadPattern, UsageError
 from session_usage.events import Counter, Cursor, Event, Meta, Request, Source
-from session_usage.jsonl import instant
 from session_usage.places import here
 from session_usage.pricing import Prices
 from session_usage.providers import ALIASES, provider_for
 from session_usage.sessions import Library, Listed, SessionRef, listed
+from session_usage.values import instant
 
 Path = str | os.PathLike[str]
 

@@ -15,8 +15,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from session_usage.jsonl import Scan, instant, mapping, parse, parse_any, text, whole
+from session_usage.jsonl import Scan, parse, parse_any
 from session_usage.places import entries
+from session_usage.values import instant, mapping, text, whole
 
 _LOADED = re.compile(r"loaded:\s*\[([^\]]*)\]")
 _COUNTED = re.compile(r"skills:\s*\[\d+\]\s*([^\n]*)")

@@ -19,9 +19,9 @@ from session_usage.analysis.figures import (
     usd,
 )
 from session_usage.events import COPILOT, Counter, Request
-from session_usage.jsonl import mapping, whole
 from session_usage.reconcile import Session
 from session_usage.report import Amount, amounts, times
+from session_usage.values import mapping, whole
 
 
 def shape(subject: Subject, session: Session) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 from session_usage import money
 from session_usage.events import ESTIMATED, PRICED, Request
-from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
+from session_usage.jsonl import Scan, parse
 from session_usage.pricing import Prices
 from session_usage.report import iso
+from session_usage.values import instant, mapping, text, whole
 
 _HOUR_SECONDS = 3_600
 _PER = 1_000_000

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from session_usage.events import Counter
-from session_usage.jsonl import instant, mapping, whole
 from session_usage.kinds import SessionEvent
 from session_usage.money import nano
 from session_usage.providers.copilot_cli.state import AGENT
 from session_usage.report import iso
+from session_usage.values import instant, mapping, whole
 
 
 class Context(NamedTuple):

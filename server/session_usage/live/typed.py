@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from session_usage.events import Request, ToolCall, Turn
-from session_usage.jsonl import text
 from session_usage.kinds import SessionEvent
 from session_usage.live import facts
 from session_usage.live.clock import caches
 from session_usage.money import nano
 from session_usage.providers.copilot_cli.stream import Stream
 from session_usage.report import iso
+from session_usage.values import text
 
 _LONGEST = 100
 """Characters of a name; what is longer is none."""

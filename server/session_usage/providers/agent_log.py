@@ -43,10 +43,11 @@ from session_usage.events import (
     ToolCall,
     Turn,
 )
-from session_usage.jsonl import Line, Scan, mapping, parse, text, whole
+from session_usage.jsonl import Line, Scan, parse
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
 from session_usage.providers import Provider
+from session_usage.values import mapping, text, whole
 from session_usage.windows import instant
 
 _TOTALS = (b'"llm.response"', b'"llm.request"', b'"session.start"', b'"session.end"')

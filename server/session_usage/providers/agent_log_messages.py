@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from session_usage.events import Problem, Source
-from session_usage.jsonl import Scan, mapping, parse, text, whole
+from session_usage.jsonl import Scan, parse
 from session_usage.messages import (
     ASSISTANT,
     CHAT,
@@ -22,6 +22,7 @@ from session_usage.messages import (
     TokenUsage,
     arguments,
 )
+from session_usage.values import mapping, text, whole
 from session_usage.windows import instant
 
 _NEEDLES = (b'"session.start"', b'"llm.response"', b'"tool.call"', b'"session.end"')

@@ -23,7 +23,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from session_usage import events, jsonl
+from session_usage import events, jsonl, values
 from session_usage.events import (
     START,
     Cursor,
@@ -137,7 +137,7 @@ class _Chat:
         self.full = full
         self.offset = at.offset
         self.fresh = at.offset == 0
-        self.own: str | None = jsonl.text(at.state[0]) if at.state else None
+        self.own: str | None = values.text(at.state[0]) if at.state else None
         """This file's session id; of a damaged header the file name tells enough."""
         self.named = stem if source.session else stem.rsplit("-", 1)[-1]
         self.subagent = source.session is not None
@@ -182,29 +182,29 @@ class _Chat:
             record = _rescued(data)
         self.header(record)
         for message in _list(record.get("messages")):
-            yield from self.message(jsonl.mapping(message), 0)
+            yield from self.message(values.mapping(message), 0)
 
     def record(self, record: dict[str, Any], offset: int) -> Iterator[Event]:
-        changes = jsonl.mapping(record.get("$set"))
+        changes = values.mapping(record.get("$set"))
         self.header(changes or record)
         if changes:
             for message in _list(changes.get("messages")):
-                if jsonl.mapping(message).get("tokens"):
+                if values.mapping(message).get("tokens"):
                     yield from self.message(message, offset)
         elif "type" in record:
             yield from self.message(record, offset)
 
     def header(self, record: dict[str, Any]) -> None:
-        self.own = jsonl.text(record.get("sessionId")) or self.own
+        self.own = values.text(record.get("sessionId")) or self.own
         self.subagent = self.subagent or record.get("kind") == SUBAGENT
-        self.title = jsonl.text(record.get("summary")) or self.title
+        self.title = values.text(record.get("summary")) or self.title
         for folder in _list(record.get("directories"))[:1]:
-            self.folder = jsonl.text(folder) or self.folder
-        started = jsonl.instant(record.get("startTime"))
+            self.folder = values.text(folder) or self.folder
+        started = values.instant(record.get("startTime"))
         if started is not None:
             self.began = started if self.began is None else min(self.began, started)
         self.seen(started)
-        self.seen(jsonl.instant(record.get("lastUpdated")))
+        self.seen(values.instant(record.get("lastUpdated")))
 
     def seen(self, at: int | None) -> None:
         if at is not None:
@@ -212,14 +212,14 @@ class _Chat:
             self.last = at if self.last is None else max(self.last, at)
 
     def message(self, message: dict[str, Any], offset: int) -> Iterator[Event]:
-        kind, name = message.get("type"), jsonl.text(message.get("id"))
-        at = jsonl.instant(message.get("timestamp"))
+        kind, name = message.get("type"), values.text(message.get("id"))
+        at = values.instant(message.get("timestamp"))
         self.seen(at)
         if name is None:
             return
         key = f"{self.id}:{name}"
         if kind == "gemini":
-            if _is_odd(jsonl.mapping(message.get("tokens"))):
+            if _is_odd(values.mapping(message.get("tokens"))):
                 text = "token counts that cannot be: none, or more cached than sent"
                 yield self.problem("malformed", offset, text)
             yield self.request(message, key, at, offset)
@@ -228,17 +228,17 @@ class _Chat:
         elif kind == "user":
             if self.full and not self.subagent and _is_prompt(message.get("content")):
                 yield Turn(key, AGENT, self.session, self.source.path, offset, at)
-        elif jsonl.mapping(message.get("tokens")) and not self.drifted:
+        elif values.mapping(message.get("tokens")) and not self.drifted:
             self.drifted = True
             text = "messages of an unknown type report tokens; totals may be incomplete"
             yield self.problem("drift", offset, text)
 
     def request(self, message: dict[str, Any], key: str, at: int | None, offset: int) -> Request:
-        tokens = jsonl.mapping(message.get("tokens"))
-        prompt = jsonl.whole(tokens.get("input"))
-        output = jsonl.whole(tokens.get("output"))
-        thoughts = jsonl.whole(tokens.get("thoughts"))
-        model = jsonl.text(message.get("model"))
+        tokens = values.mapping(message.get("tokens"))
+        prompt = values.whole(tokens.get("input"))
+        output = values.whole(tokens.get("output"))
+        thoughts = values.whole(tokens.get("thoughts"))
+        model = values.text(message.get("model"))
         self.model = model or self.model
         return Request(
             key,
@@ -251,8 +251,8 @@ class _Chat:
             model=model,
             provider="gcp.gemini",
             billing=events.API,
-            input_tokens=_sum(prompt, jsonl.whole(tokens.get("tool"))),
-            cache_read_tokens=jsonl.whole(tokens.get("cached")),
+            input_tokens=_sum(prompt, values.whole(tokens.get("tool"))),
+            cache_read_tokens=values.whole(tokens.get("cached")),
             output_tokens=_sum(output, thoughts),
             reasoning_tokens=thoughts,
             subagent=(SUBAGENT,) if self.subagent else (),
@@ -264,18 +264,18 @@ class _Chat:
         self, message: dict[str, Any], key: str, at: int | None, offset: int
     ) -> Iterator[ToolCall]:
         for number, call in enumerate(_list(message.get("toolCalls"))):
-            call = jsonl.mapping(call)
-            name = jsonl.text(call.get("name"))
+            call = values.mapping(call)
+            name = values.text(call.get("name"))
             if name is None:
                 continue
             status = call.get("status")
             yield ToolCall(
-                f"{key}:{jsonl.text(call.get('id')) or number}",
+                f"{key}:{values.text(call.get('id')) or number}",
                 AGENT,
                 self.session,
                 self.source.path,
                 offset,
-                jsonl.instant(call.get("timestamp")) or at,
+                values.instant(call.get("timestamp")) or at,
                 name,
                 subagent=(SUBAGENT,) if self.subagent else (),
                 ok=True if status == "success" else False if status == "error" else None,
@@ -309,7 +309,7 @@ def _workspace(path: str) -> str | None:
     register = os.path.join(os.path.dirname(os.path.dirname(project)), "projects.json")
     try:
         with open(register, "rb") as file:
-            known = jsonl.mapping(jsonl.mapping(jsonl.parse(file.read())[0]).get("projects"))
+            known = values.mapping(values.mapping(jsonl.parse(file.read())[0]).get("projects"))
     except OSError:
         return None
     from hashlib import sha256
@@ -351,7 +351,7 @@ def _is_prompt(content: Any) -> bool:
     """Did a person write this? Tool results and the context sent along are no prompts."""
     parts = content if type(content) is list else [{"text": content}]
     for part in parts:
-        text = jsonl.text(part if type(part) is str else jsonl.mapping(part).get("text"))
+        text = values.text(part if type(part) is str else values.mapping(part).get("text"))
         if text is not None:
             return not text.startswith("<session_context>")
     return False
@@ -359,9 +359,9 @@ def _is_prompt(content: Any) -> bool:
 
 def _is_odd(tokens: dict[str, Any]) -> bool:
     """Is there a figure that cannot be a count (RULES R15)?"""
-    if any(jsonl.whole(figure) is None for figure in tokens.values() if figure is not None):
+    if any(values.whole(figure) is None for figure in tokens.values() if figure is not None):
         return True
-    cached, prompt = jsonl.whole(tokens.get("cached")), jsonl.whole(tokens.get("input"))
+    cached, prompt = values.whole(tokens.get("cached")), values.whole(tokens.get("input"))
     return cached is not None and prompt is not None and cached > prompt
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from session_usage.events import Problem, Source
-from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
+from session_usage.jsonl import Scan, parse
 from session_usage.messages import (
     ASSISTANT,
     CHAT,
@@ -27,6 +27,7 @@ from session_usage.messages import (
     arguments,
     joined,
 )
+from session_usage.values import instant, mapping, text, whole
 
 AGENT = "gemini"
 _ROLES = {"user": USER, "gemini": ASSISTANT}

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator
 
 from session_usage.events import Meta, Source
-from session_usage.jsonl import first_lines, instant, mapping, parse, text
+from session_usage.jsonl import first_lines, parse
 from session_usage.stream import both_ends
+from session_usage.values import instant, mapping, text
 
 AGENT = "claude-code"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from session_usage.events import Problem, Source
-from session_usage.jsonl import Scan, instant, mapping, parse, text
+from session_usage.jsonl import Scan, parse
 from session_usage.messages import (
     ASSISTANT,
     CHAT,
@@ -27,6 +27,7 @@ from session_usage.messages import (
 from session_usage.providers.claude_code.files import AGENT, lineage
 from session_usage.providers.claude_code.lines import skip_silent
 from session_usage.providers.claude_code.tokens import counts
+from session_usage.values import instant, mapping, text
 
 _SEEN = 8
 """Answers whose usage was told: their blocks may be mixed with those of others."""

@@ -13,9 +13,9 @@ from session_usage.events import (
     Request,
     Source,
 )
-from session_usage.jsonl import instant, mapping, text
 from session_usage.providers.claude_code.files import AGENT, lineage
 from session_usage.providers.claude_code.tokens import counts, searches, tier
+from session_usage.values import instant, mapping, text
 
 _new = tuple.__new__
 _NOTHING = (None,) * 6

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from session_usage.events import Cursor, Event, Meta, Problem, Source
-from session_usage.jsonl import instant, mapping, parse, text, whole
+from session_usage.jsonl import parse
 from session_usage.providers.claude_code.files import AGENT
+from session_usage.values import instant, mapping, text, whole
 
 
 def read_titles(source: Source) -> Iterator[Event]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from session_usage.events import API, Counter, Request, Source
-from session_usage.jsonl import instant, mapping, text, whole
 from session_usage.providers.claude_code.files import AGENT
+from session_usage.values import instant, mapping, text, whole
 
 _TIERS = frozenset({"priority", "flex", "batch"})
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from session_usage.events import START, Calls, Cursor, Event, Request, Row, Source
-from session_usage.jsonl import Scan, instant, mapping, parse, text
+from session_usage.jsonl import Scan, parse
 from session_usage.providers.claude_code.lines import (
     ENDS,
     GOES_ON,
@@ -18,6 +18,7 @@ from session_usage.providers.claude_code.lines import (
 )
 from session_usage.providers.claude_code.transcript import Transcript
 from session_usage.template import COUNT, TEXT, TIME, WORD, Path, Template, learn
+from session_usage.values import instant, mapping, text
 
 _DULL = (b'"type":"user"', b'"type":"tool_result"', b'"type":"attachment"', b'"type":"progress"')
 """Those of ``lines`` that most lines begin with, told at once."""

@@ -15,11 +15,12 @@ from session_usage.events import (
     ToolCall,
     Turn,
 )
-from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
+from session_usage.jsonl import Scan, parse
 from session_usage.providers.claude_code.files import AGENT
 from session_usage.providers.claude_code.lines import skip
 from session_usage.providers.claude_code.record import Reading
 from session_usage.providers.claude_code.tokens import counters, iterations
+from session_usage.values import instant, mapping, text, whole
 
 _MEMORY = 8
 """Messages that may still get a better line: those of agents that run side by side."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from session_usage.events import Event, Meta, Problem, Source
-from session_usage.jsonl import Scan, mapping, parse, text, whole
+from session_usage.jsonl import Scan, parse
 from session_usage.providers.codex.threads import AGENT, spawn
+from session_usage.values import mapping, text, whole
 
 
 def read_index(source: Source, session: str | None) -> Iterator[Event]:

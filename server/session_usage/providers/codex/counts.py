@@ -7,8 +7,8 @@ from operator import itemgetter, lt
 from typing import Any
 
 from session_usage.events import API, Calls, Request, Row, Source
-from session_usage.jsonl import instant, mapping, text, whole
 from session_usage.providers.codex.threads import AGENT, uuid_ms
+from session_usage.values import instant, mapping, text, whole
 
 _TOKENS = (
     "input_tokens",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from session_usage.events import Problem, Source
-from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
+from session_usage.jsonl import Scan, parse
 from session_usage.messages import (
     ASSISTANT,
     CHAT,
@@ -25,6 +25,7 @@ from session_usage.messages import (
     joined,
 )
 from session_usage.providers.codex.threads import AGENT, tree
+from session_usage.values import instant, mapping, text, whole
 
 _NEEDLES = (
     b'"response_item"',

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from session_usage.events import Calls, Cursor, Event, Meta, Problem, Source, ToolCall, Turn
-from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
+from session_usage.jsonl import Scan, parse
 from session_usage.providers.codex.counts import Counts
 from session_usage.providers.codex.lines import wanted
 from session_usage.providers.codex.threads import AGENT, started, tree
+from session_usage.values import instant, mapping, text, whole
 
 _VENDORS = {
     "openai": "openai",

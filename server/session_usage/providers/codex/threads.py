@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from session_usage.events import Meta, Source
-from session_usage.jsonl import Scan, first_lines, instant, mapping, parse, text, whole
+from session_usage.jsonl import Scan, first_lines, parse
 from session_usage.places import entries
 from session_usage.stream import both_ends
+from session_usage.values import instant, mapping, text, whole
 
 AGENT = "codex"
 _STARTED = '{"agent_id"'

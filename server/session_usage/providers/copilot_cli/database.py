@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from session_usage import sqlite
 from session_usage.events import BYOK, COPILOT, START, Cursor, Meta, Problem, Request, Source
-from session_usage.jsonl import instant, text, whole
 from session_usage.money import nano
 from session_usage.providers.copilot_cli.state import AGENT, Data, Events
+from session_usage.values import instant, text, whole
 
 _COLUMNS = (
     "id", "session_id", "turn_index", "agent_id", "parent_tool_call_id", "model",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from session_usage.events import Cursor, Problem, Request, Source
-from session_usage.jsonl import Scan, instant, parse, text, whole
+from session_usage.jsonl import Scan, parse
 from session_usage.money import nano
 from session_usage.providers.copilot_cli.state import AGENT, Events, unreadable
+from session_usage.values import instant, text, whole
 
 
 def read_host_usage(source: Source, at: Cursor) -> Events:

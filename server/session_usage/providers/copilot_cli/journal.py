@@ -8,11 +8,12 @@ from typing import Any
 
 from session_usage.drift import drift
 from session_usage.events import Cursor, Event, Source
-from session_usage.jsonl import Scan, mapping, parse, text, whole
+from session_usage.jsonl import Scan, parse
 from session_usage.kinds import types
 from session_usage.providers.copilot_cli.records import READERS, proof
 from session_usage.providers.copilot_cli.state import State, problem, unreadable
 from session_usage.providers.copilot_cli.totals import checkpoint_glance
+from session_usage.values import mapping, text, whole
 
 _PLAIN_HEAD = b'{"type":"'
 _USAGE_TYPES = ("session.", "model.model_call_success", "subagent.started")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from session_usage.events import Problem, Source
-from session_usage.jsonl import Scan, instant, mapping, parse, text, whole
+from session_usage.jsonl import Scan, parse
 from session_usage.messages import (
     ASSISTANT,
     CHAT,
@@ -20,6 +20,7 @@ from session_usage.messages import (
     arguments,
 )
 from session_usage.providers.copilot_cli.state import AGENT, Data, unreadable
+from session_usage.values import instant, mapping, text, whole
 
 _TYPES = (
     "user.message",

@@ -15,10 +15,10 @@ from session_usage.events import (
     Turn,
     oddity,
 )
-from session_usage.jsonl import instant, mapping, text, whole
 from session_usage.money import nano
 from session_usage.providers.copilot_cli.state import AGENT, Data, Events, State, problem
 from session_usage.providers.copilot_cli.totals import checkpoint, shutdown
+from session_usage.values import instant, mapping, text, whole
 
 _ERRORS = frozenset(
     {"query", "rate_limit", "authentication", "authorization", "quota", "context_limit"}

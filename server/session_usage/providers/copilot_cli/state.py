@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from session_usage.events import Cursor, Event, Problem, Source
-from session_usage.jsonl import text
+from session_usage.values import text
 
 AGENT = "copilot-cli"
 Data = dict[str, Any]

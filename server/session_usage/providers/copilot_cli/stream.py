@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from session_usage.events import START, Event, Source
-from session_usage.jsonl import mapping, text
 from session_usage.providers.copilot_cli.records import READERS
 from session_usage.providers.copilot_cli.state import AGENT, State
+from session_usage.values import mapping, text
 
 _UNREAD = frozenset({"session.usage_checkpoint", "session.shutdown", "assistant.message"})
 """Counters and bare proofs of calls are left to the journal."""

@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 from session_usage.events import BYOK, COPILOT, Counter, Meta, Source
-from session_usage.jsonl import instant, mapping, text, whole
 from session_usage.money import nano
 from session_usage.providers.copilot_cli.state import AGENT, Data, Events, State, problem
+from session_usage.values import instant, mapping, text, whole
 
 _new = tuple.__new__
 _TOTAL = re.compile(rb'"totalNanoAiu":\s*([0-9.eE+-]+)')

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from session_usage.events import START, Meta, Problem, Source
-from session_usage.jsonl import instant, text
 from session_usage.providers.copilot_cli.state import AGENT, Data, Events, unreadable
+from session_usage.values import instant, text
 
 _PLAIN = re.compile(r"^([a-z_]+): ([^'\"\[{>|&*!#%@`\n][^\n]*)$", re.M)
 

@@ -8,8 +8,9 @@ from urllib.parse import unquote
 
 from session_usage import sqlite
 from session_usage.events import START, Event, Meta, Problem, Source
-from session_usage.jsonl import instant, mapping, parse, text
+from session_usage.jsonl import parse
 from session_usage.providers.copilot_vscode.base import AGENT, malformed
+from session_usage.values import instant, mapping, text
 
 
 def read_catalogue(source: Source, session: str | None) -> Iterator[Event]:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from session_usage.events import BYOK, COPILOT, START, Counter, Event, Meta, Source
-from session_usage.jsonl import Scan, mapping, parse, text, whole
+from session_usage.jsonl import Scan, parse
 from session_usage.money import NANO_PER_CREDIT, nano
 from session_usage.providers.copilot_vscode.base import AGENT, malformed, unreadable
+from session_usage.values import mapping, text, whole
 
 
 class Journal:

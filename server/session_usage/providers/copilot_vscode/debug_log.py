@@ -22,7 +22,7 @@ from session_usage.events import (
     Turn,
     oddity,
 )
-from session_usage.jsonl import Scan, parse, parse_any, text, whole
+from session_usage.jsonl import Scan, parse, parse_any
 from session_usage.money import nano
 from session_usage.providers.copilot_vscode.base import (
     AGENT,
@@ -31,6 +31,7 @@ from session_usage.providers.copilot_vscode.base import (
     surface_of,
     unreadable,
 )
+from session_usage.values import text, whole
 
 _CALL = b'"llm_request"'
 _NEEDLES = (_CALL, b'"child_session_ref"', b'"session_start"', b'"user_message"', b'"tool_call"')

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from session_usage.events import Problem, Source
-from session_usage.jsonl import Scan, mapping, parse, parse_any, text, whole
+from session_usage.jsonl import Scan, parse, parse_any
 from session_usage.messages import (
     ASSISTANT,
     CHAT,
@@ -25,6 +25,7 @@ from session_usage.messages import (
 )
 from session_usage.providers.copilot_vscode.base import malformed, surface_of, unreadable
 from session_usage.providers.copilot_vscode.chat import Journal
+from session_usage.values import mapping, text, whole
 
 _NEEDLES = (b'"user_message"', b'"agent_response"', b'"tool_call"', b'"llm_request"')
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from session_usage import sqlite
 from session_usage.events import BYOK, COPILOT, START, Cursor, Event, Problem, Request, Source
-from session_usage.jsonl import text, whole
 from session_usage.money import nano
 from session_usage.providers.copilot_vscode.base import AGENT, surface_of
+from session_usage.values import text, whole
 
 _SPAN_COLUMNS = (
     "span_id", "start_time_ms", "end_time_ms", "status_code", "operation_name", "provider_name",

@@ -13,6 +13,7 @@ from typing import Any
 
 from session_usage import jsonl, sqlite
 from session_usage.providers.opencode.records import Broken, Mark, Message, Part, Session, parsed
+from session_usage.values import mapping, text, whole
 
 MARGIN_MS = 60_000
 """Rows are read again if changed this long before the newest seen: writers overlap."""
@@ -61,31 +62,31 @@ class Database:
         for _, name, tree, vcs in sqlite.rows(
             self.connection, "project", ("id", "worktree", "vcs")
         ):
-            worktrees[name] = jsonl.text(tree) if vcs else None
+            worktrees[name] = text(tree) if vcs else None
         wanted = ["id", "parent_id", "time_created", "time_updated", "title", "directory"]
         wanted += ["project_id", "version", "agent", "model", "fork_session_id"]
         found = {}
         for table in ("session", "session_v2"):
             for row in sqlite.rows(self.connection, table, wanted):
-                name = jsonl.text(row[1])
+                name = text(row[1])
                 if name is None:
                     continue
-                model = jsonl.text(row[10])
+                model = text(row[10])
                 if model and model.startswith("{"):
-                    chosen = jsonl.mapping(jsonl.parse(model.encode())[0])
-                    model = jsonl.text(chosen.get("id")) or jsonl.text(chosen.get("modelID"))
+                    chosen = mapping(jsonl.parse(model.encode())[0])
+                    model = text(chosen.get("id")) or text(chosen.get("modelID"))
                 found[name] = Session(
                     name,
-                    jsonl.text(row[2]),
-                    jsonl.whole(row[3]),
-                    jsonl.whole(row[4]),
-                    jsonl.text(row[5]),
-                    jsonl.text(row[6]),
+                    text(row[2]),
+                    whole(row[3]),
+                    whole(row[4]),
+                    text(row[5]),
+                    text(row[6]),
                     worktrees.get(row[7]),
-                    jsonl.text(row[8]),
-                    jsonl.text(row[9]),
+                    text(row[8]),
+                    text(row[9]),
                     model,
-                    jsonl.text(row[11]),
+                    text(row[11]),
                 )
         newest = max((one.updated or 0 for one in found.values()), default=0)
         self.mark = self.mark._replace(sessions=max(self.start.sessions, newest))
@@ -136,13 +137,13 @@ class Database:
 
     def _complete(self, message: Message) -> None:
         """Gives a moved message back its ``total``: only it tells old from new ``output``."""
-        tokens = jsonl.mapping(message.data.get("tokens"))
+        tokens = mapping(message.data.get("tokens"))
         if not self.old or not tokens or "total" in tokens:
             return
         for row in sqlite.rows(
             self.connection, "message", ("data",), "WHERE id = ?", (message.id,)
         ):
-            before = jsonl.mapping(parsed(row[1])[0].get("tokens"))
+            before = mapping(parsed(row[1])[0].get("tokens"))
             if {**before, "total": None} == {**tokens, "total": None}:
                 tokens["total"] = before.get("total")
 
@@ -152,14 +153,14 @@ class Database:
         newest = 0
         for row in sqlite.rows(self.connection, table, wanted, f"WHERE {where}", values):
             rowid, name, session, created, updated, data, kind = row
-            newest = max(newest, jsonl.whole(updated) or 0)
+            newest = max(newest, whole(updated) or 0)
             value, wrong = parsed(data)
             if wrong or type(name) is not str or type(session) is not str:
                 yield Broken(self.path, rowid, f"row of table {table} is {wrong or 'no message'}")
                 continue
             if table != "message":
                 value = _modern(value, kind)
-            created = jsonl.whole(created)
+            created = whole(created)
             yield Message(name, session, created, rowid, self.path, value, table)
         if table == "message":
             self.mark = self.mark._replace(messages=max(newest, self.start.messages))
@@ -215,7 +216,7 @@ class Database:
             return
         content = message.data.get("content")
         for value in content if type(content) is list else ():
-            data = jsonl.mapping(value)
+            data = mapping(value)
             yield Part(message.id, message.session, message.offset, self.path, data)
 
     def tools(self, only: Collection[str]) -> Iterator[Part]:
@@ -264,9 +265,9 @@ def _readable(columns: frozenset[str]) -> bool:
 
 def _modern(data: dict[str, Any], kind: Any) -> dict[str, Any]:
     """A row of 2.x as one of 1.x: there the role is a column and the model an object."""
-    model = jsonl.mapping(data.get("model"))
+    model = mapping(data.get("model"))
     changed = {**data, "modelID": model.get("id"), "providerID": model.get("providerID")}
-    if kind == "assistant" or jsonl.mapping(data.get("tokens")):
+    if kind == "assistant" or mapping(data.get("tokens")):
         changed["role"] = "assistant"
         changed["summary"] = kind == "compaction" or data.get("summary")
     elif kind == "user":

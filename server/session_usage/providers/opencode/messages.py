@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from session_usage import jsonl, sqlite
+from session_usage import sqlite, values
 from session_usage.events import Problem, Source
 from session_usage.messages import (
     ASSISTANT,
@@ -90,7 +90,7 @@ def _message(
 ) -> Iterator[Said]:
     data = row.data
     role = ASSISTANT if data.get("role") == "assistant" else USER
-    model = jsonl.text(data.get("modelID"))
+    model = values.text(data.get("modelID"))
     usage = _usage(data, owner) if role == ASSISTANT else None
     for count, (who, what, said, tool, raw) in enumerate(_parts(storage, row, role)):
         yield Said(
@@ -102,20 +102,20 @@ def _message(
             row.created,
             model if who == ASSISTANT else None,
             usage if who == ASSISTANT else None,
-            jsonl.text(data.get("parentID")),
+            values.text(data.get("parentID")),
             tool,
             names,
-            row.id if role == USER else jsonl.text(data.get("parentID")),
+            row.id if role == USER else values.text(data.get("parentID")),
             row.path,
             row.offset,
             raw,
         )
         if who == ASSISTANT:
             usage = None
-    error = jsonl.mapping(data.get("error"))
+    error = values.mapping(data.get("error"))
     if error:
-        about = jsonl.text(jsonl.mapping(error.get("data")).get("message"))
-        words = about or jsonl.text(error.get("name")) or "failed"
+        about = values.text(values.mapping(error.get("data")).get("message"))
+        words = about or values.text(error.get("name")) or "failed"
         yield Said(
             f"{row.id}#error",
             session,
@@ -138,17 +138,17 @@ def _parts(storage: Database | Tree, row: Message, role: str) -> Iterator[_Part]
     for part in storage.parts(row):
         data = part.data
         kind = data.get("type")
-        if kind == "text" and jsonl.text(data.get("text")):
+        if kind == "text" and values.text(data.get("text")):
             injected = data.get("synthetic") is True and role == USER
             yield SYSTEM if injected else role, CHAT, data["text"], None, data
         elif kind == "compaction":
             yield SYSTEM, CHAT, "(the conversation was compacted)", None, data
         elif kind == "tool":
-            state = jsonl.mapping(data.get("state"))
-            tool = jsonl.text(data.get("tool"))
+            state = values.mapping(data.get("state"))
+            tool = values.text(data.get("tool"))
             yield ASSISTANT, TOOL_USE, arguments(state.get("input")), tool, data
             if state.get("status") in ("completed", "error"):
-                said = jsonl.text(state.get("output")) or jsonl.text(state.get("error")) or ""
+                said = values.text(state.get("output")) or values.text(state.get("error")) or ""
                 yield TOOL, TOOL_RESULT, said, tool, data
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from session_usage import events, jsonl
+from session_usage import events, values
 from session_usage.events import (
     Calls,
     Cursor,
@@ -145,7 +145,7 @@ class Reading:
         role = data.get("role")
         owner = self.copies.get(message.id, message)
         if role == "assistant":
-            self.seen[message.session] = jsonl.text(data.get("modelID"))
+            self.seen[message.session] = values.text(data.get("modelID"))
             calls = self._calls(message)
             if any(call.weak for call in calls):
                 unanswered.append(message)
@@ -167,7 +167,7 @@ class Reading:
         """The calls that this message is evidence of, in order."""
         data = message.data
         tokens = tokens_of(data.get("tokens"))
-        error = jsonl.mapping(data.get("error"))
+        error = values.mapping(data.get("error"))
         status = "ok"
         if error:
             status = "cancelled" if error.get("name") == "MessageAbortedError" else "error"
@@ -188,7 +188,7 @@ class Reading:
         if not steps:
             if tokens.used or error:
                 return [_Call(tokens if tokens.used else _NONE, status)]
-            ended = jsonl.mapping(data.get("time")).get("completed") is not None
+            ended = values.mapping(data.get("time")).get("completed") is not None
             return [] if ended else [_Call(weak=True)]
         if tokens.used and not any(step.used for step in steps):
             steps[-1] = tokens
@@ -205,13 +205,13 @@ class Reading:
         common = (
             owner.session,
             message.path,
-            jsonl.text(data.get("modelID")),
-            jsonl.text(data.get("providerID")),
+            values.text(data.get("modelID")),
+            values.text(data.get("providerID")),
             call.status,
             call.weak,
             data.get("summary") is True or data.get("mode") == "compaction",
-            jsonl.text(jsonl.mapping(data.get("path")).get("cwd")),
-            jsonl.text(data.get("parentID")) if own and self.full else None,
+            values.text(values.mapping(data.get("path")).get("cwd")),
+            values.text(data.get("parentID")) if own and self.full else None,
             own,
         )
         rows = self.calls.get(common)
@@ -251,18 +251,18 @@ class Reading:
     def _tools(self, only: tuple[str, ...]) -> Iterator[ToolCall]:
         for part in self.storage.tools(only):
             data = part.data
-            name = jsonl.text(data.get("tool"))
+            name = values.text(data.get("tool"))
             if data.get("type") != "tool" or name is None:
                 continue
-            state = jsonl.mapping(data.get("state"))
-            time = jsonl.mapping(state.get("time"))
-            start, end = jsonl.whole(time.get("start")), jsonl.whole(time.get("end"))
+            state = values.mapping(data.get("state"))
+            time = values.mapping(state.get("time"))
+            start, end = values.whole(time.get("start")), values.whole(time.get("end"))
             owner = self.copies.get(part.message)
             root, names = self._lineage(owner.session if owner else part.session)
             message = owner.id if owner else part.message
             status = state.get("status")
             yield ToolCall(
-                f"{message}:{jsonl.text(data.get('callID'))}",
+                f"{message}:{values.text(data.get('callID'))}",
                 AGENT,
                 root,
                 part.path,
@@ -270,7 +270,7 @@ class Reading:
                 start,
                 name,
                 subagent=names,
-                skill=jsonl.text(jsonl.mapping(state.get("input")).get("name"))
+                skill=values.text(values.mapping(state.get("input")).get("name"))
                 if name == "skill"
                 else None,
                 ok=True if status == "completed" else False if status == "error" else None,

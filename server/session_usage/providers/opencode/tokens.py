@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from session_usage import jsonl
+from session_usage import values
 from session_usage.providers.opencode.records import Session, at_least
 
 
@@ -28,8 +28,8 @@ class Tokens(NamedTuple):
 
 def tokens_of(value: Any) -> Tokens:
     """The counts of a stored ``tokens`` object; None for each that is missing or no count."""
-    tokens = jsonl.mapping(value)
-    cache = jsonl.mapping(tokens.get("cache"))
+    tokens = values.mapping(value)
+    cache = values.mapping(tokens.get("cache"))
     raw = (
         tokens.get("input"),
         tokens.get("output"),
@@ -38,7 +38,7 @@ def tokens_of(value: Any) -> Tokens:
         cache.get("write"),
         tokens.get("total"),
     )
-    counts = [*map(jsonl.whole, raw)]
+    counts = [*map(values.whole, raw)]
     odd = counts.count(None) != raw.count(None)
     return Tokens(counts[0], counts[1], counts[2], counts[3], counts[4], counts[5], odd)
 

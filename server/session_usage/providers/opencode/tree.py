@@ -10,7 +10,7 @@ import os
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from session_usage import jsonl
+from session_usage import values
 from session_usage.places import entries, subfolders
 from session_usage.providers.opencode.records import (
     Broken,
@@ -65,21 +65,21 @@ class Tree:
 
     def _session(self, path: str) -> Session | None:
         data = _read(path)[0]
-        name = jsonl.text(data.get("id"))
+        name = values.text(data.get("id"))
         if name is None:
             return None
-        time = jsonl.mapping(data.get("time"))
+        time = values.mapping(data.get("time"))
         project = os.path.basename(os.path.dirname(path)) + ".json"
         about = _read(os.path.join(self.root, "project", project))[0]
         return Session(
             name,
-            jsonl.text(data.get("parentID")),
-            jsonl.whole(time.get("created")),
-            jsonl.whole(time.get("updated")),
-            jsonl.text(data.get("title")),
-            jsonl.text(data.get("directory")),
-            jsonl.text(about.get("worktree")) if about.get("vcs") else None,
-            jsonl.text(data.get("version")),
+            values.text(data.get("parentID")),
+            values.whole(time.get("created")),
+            values.whole(time.get("updated")),
+            values.text(data.get("title")),
+            values.text(data.get("directory")),
+            values.text(about.get("worktree")) if about.get("vcs") else None,
+            values.text(data.get("version")),
             None,
             None,
             None,
@@ -101,8 +101,8 @@ class Tree:
         name = os.path.basename(path)[: -len(".json")]
         if wrong:
             return Broken(path, 0, f"file is {wrong}")
-        created = jsonl.whole(jsonl.mapping(data.get("time")).get("created"))
-        return Message(jsonl.text(data.get("id")) or name, session, created, 0, path, data)
+        created = values.whole(values.mapping(data.get("time")).get("created"))
+        return Message(values.text(data.get("id")) or name, session, created, 0, path, data)
 
     def _parts(self, message: str) -> Iterator[Part]:
         for entry in entries(os.path.join(self.root, "part", message)):
