@@ -945,7 +945,9 @@ def test_B14_a_sum_in_columns_is_the_sum_of_its_calls(
         if alike:
             prompt += read + write
         rows.append(
-            (str(number), 0, at_ms, prompt, read, write, hour, output, None, None, None, None)
+            events.Row(
+                str(number), 0, at_ms, prompt, read, write, hour, output, None, None, None, None
+            )
         )
     sure = Sure(pricing.load())
     together, each = sure.sum(call, rows), sure.amounts(call, rows)
@@ -964,7 +966,9 @@ def test_B14_the_usual_calls_are_summed_in_columns() -> None:
         call = events.Request(
             "", "codex", "s", "rollout", "p", 0, None, model, provider, events.API
         )
-        row = ("k", 0, ms("2026-11-20"), 9000, 7000, write, None, 500, None, None, None, None)
+        row = events.Row(
+            "k", 0, ms("2026-11-20"), 9000, 7000, write, None, 500, None, None, None, None
+        )
         sure = Sure(pricing.load())
         assert sure.sum(call, [row, row]) == 2 * (sure.amounts(call, [row])[0] or 0)
 

@@ -33,7 +33,7 @@ def _alone(session: str | None, together: Sequence[Calls], others: Iterable[Even
     """Is every one of these calls a request of its own, whatever else the session's sources say?"""
     shared = [calls.shared for calls in together]
     sources = {each.source for each in shared}
-    keys = [row[0] for calls in together for row in calls.rows]
+    keys = [row.key for calls in together for row in calls.rows]
     for other in others:
         if isinstance(other, Counter) and other.session == session:
             return False
@@ -44,7 +44,7 @@ def _alone(session: str | None, together: Sequence[Calls], others: Iterable[Even
             keys.append(other.key)
     if len(sources) > 1 and (  # one may tell of a call of another without sharing its key
         not sources.isdisjoint(_TOLD_TWICE)
-        or any(row[11] for calls in together for row in calls.rows)
+        or any(row.link for calls in together for row in calls.rows)
     ):
         return False
     return len(set(keys)) == len(keys) and all(

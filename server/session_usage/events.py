@@ -100,12 +100,21 @@ class Request(NamedTuple):
     """A second key under which another source may know the same call."""
 
 
-Row = tuple[
-    str, int, int | None, int | None, int | None, int | None, int | None, int | None,
-    int | None, int | None, int | None, str | None,
-]  # fmt: skip
-"""What a call has of its own: key, offset, started_ms, the seven figures from ``input_tokens`` to
-``nano_aiu``, duration_ms, link."""
+class Row(NamedTuple):
+    """What a call has of its own among ``Calls``; the fields are those of ``Request``."""
+
+    key: str
+    offset: int
+    started_ms: int | None
+    input_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    cache_write_1h_tokens: int | None
+    output_tokens: int | None
+    reasoning_tokens: int | None
+    nano_aiu: int | None
+    duration_ms: int | None
+    link: str | None
 
 
 class Calls(NamedTuple):
@@ -124,7 +133,9 @@ class Calls(NamedTuple):
         shared = self.shared
         before, between, after = shared[1:5], shared[7:11], shared[20:-1]
         return [
-            Request._make((row[0], *before, *row[1:3], *between, *row[3:11], None, *after, row[11]))
+            Request._make(
+                (row.key, *before, *row[1:3], *between, *row[3:11], None, *after, row.link)
+            )
             for row in self.rows
         ]
 

@@ -15,6 +15,8 @@ from session_usage.pricing import Prices
 from session_usage.rates import DAY_MS, Band
 
 _PER = 1_000_000
+_PROMPT = Row._fields.index("input_tokens")
+_REASONING = Row._fields.index("reasoning_tokens")
 _Step = tuple[int, int | None, int, int, int | None, int | None, int]
 Steps = tuple[_Step, ...]
 """For each length of prompt, the longest first: shortest and longest prompt; rates of fresh
@@ -34,16 +36,7 @@ class Sure:
         if at_ms is None or request.nano_aiu is not None or request.web_searches or request.auto:
             return None
         found = self._steps(request, at_ms // DAY_MS)
-        if not found:
-            return None
-        return amount(
-            found,
-            request.input_tokens,
-            request.cache_read_tokens,
-            request.cache_write_tokens,
-            request.cache_write_1h_tokens,
-            request.output_tokens,
-        )
+        return amount(found, request) if found else None
 
     def amounts(self, shared: Request, rows: Sequence[Row]) -> list[int | None]:
         """The same for each of these calls, which have all else in common."""
@@ -51,18 +44,19 @@ class Sure:
             return [None] * len(rows)
         found: list[int | None] = []
         for row in rows:
-            at_ms = row[2]
-            if at_ms is None or row[9] is not None:
+            at_ms = row.started_ms
+            if at_ms is None or row.nano_aiu is not None:
                 found.append(None)
                 continue
             among = self._steps(shared, at_ms // DAY_MS)
-            found.append(amount(among, *row[3:8]) if among else None)
+            found.append(amount(among, row) if among else None)
         return found
 
     def sum(self, shared: Request, rows: Sequence[Row]) -> int | None:
         """The sum of ``amounts`` of calls without a bill, in columns; None where that takes
         looking at them one by one."""
-        times, *figures = list(zip(*rows, strict=True))[2:8]
+        columns = list(zip(*rows, strict=True))
+        times, figures = columns[_PROMPT - 1], columns[_PROMPT:_REASONING]
         if shared.web_searches or shared.auto or None in times:
             return None
         days = {at_ms // DAY_MS for at_ms in times}
@@ -89,15 +83,11 @@ def steps(bands: list[Band]) -> Steps:
     return tuple(found)
 
 
-def amount(
-    among: Steps,
-    prompt: int | None,
-    read: int | None,
-    write: int | None,
-    hour: int | None,
-    output: int | None,
-) -> int | None:
+def amount(among: Steps, call: Request | Row) -> int | None:
     """Nano-AIU of a call by these rates; None where its figures leave something to assume."""
+    prompt, output = call.input_tokens, call.output_tokens
+    read, write = call.cache_read_tokens, call.cache_write_tokens
+    hour = call.cache_write_1h_tokens
     if prompt is None or output is None or read is None:
         return None
     step = _step(among, prompt)

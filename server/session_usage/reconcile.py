@@ -227,16 +227,7 @@ def merged(agent: str, session: str | None, metas: Iterable[Meta]) -> Meta:
     facts: dict[str, Any] = {}
     created = updated = None
     for meta in sorted(metas, key=lambda meta: meta.rank):
-        for field in (
-            "path",
-            "title",
-            "workspace",
-            "project",
-            "branch",
-            "version",
-            "model",
-            "origin",
-        ):
+        for field in _SAID_ONCE:
             value = getattr(meta, field)
             if value is not None:
                 result[field] = value

@@ -218,13 +218,13 @@ class Fold:
         """The same for calls that come together."""
         contains, rows, shared = self._contains, calls.rows, calls.shared
         if contains is not None:
-            rows = [row for row in rows if row[2] is not None and contains(row[2])]
-        billed = [row[9] for row in rows if row[9] is not None]
+            rows = [row for row in rows if row.started_ms is not None and contains(row.started_ms)]
+        billed = [row for row in rows if row.nano_aiu is not None]
         if billed:
-            paid = rows if len(billed) == len(rows) else [row for row in rows if row[9] is not None]
-            self.totals.add_rows(shared, paid, sum(billed), BILLED)
+            paid = sum(row.nano_aiu or 0 for row in billed)
+            self.totals.add_rows(shared, billed, paid, BILLED)
         if len(billed) < len(rows):
-            priced = rows if not billed else [row for row in rows if row[9] is None]
+            priced = rows if not billed else [row for row in rows if row.nano_aiu is None]
             spent = self._sure.sum(shared, priced)
             if spent is None:
                 amounts = self._sure.amounts(shared, priced)

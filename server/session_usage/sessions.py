@@ -226,7 +226,7 @@ def once(session: Session, seen: set[int]) -> Session:
     agent = session.agent
     calls = []
     for each in session.calls:
-        marks = [hash((agent, row[0])) for row in each.rows]
+        marks = [hash((agent, row.key)) for row in each.rows]
         if not seen.isdisjoint(marks):
             rows = [row for row, mark in zip(each.rows, marks, strict=True) if mark not in seen]
             each = each._replace(rows=rows)

@@ -20,8 +20,7 @@ _TOKENS = (
     "reasoning_tokens",
 )
 _TOKEN_COLUMNS = tuple(map(Request._fields.index, _TOKENS))
-_ROW_COLUMNS = (3, 4, 5, 7, 8)
-"""The same in a ``Row``."""
+_ROW_COLUMNS = tuple(map(Row._fields.index, _TOKENS))
 
 
 _COUNTS = ("sessions", "requests", "failed_requests", "unknown_requests", "tool_calls")

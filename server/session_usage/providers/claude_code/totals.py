@@ -65,6 +65,7 @@ _JUMP: Path = ("message", "content")
 _PATIENCE = 4
 """How many lines of a transcript are parsed for want of a shape before one is learned from."""
 _MOST = 8
+_new = tuple.__new__
 _BEFORE = 1 << 16
 """How far before a counter its time is looked for first."""
 _met: list[Shape] = []
@@ -137,7 +138,7 @@ class Totals(Transcript):
         for calls in self.calls.values():
             if calls and calls.rows:
                 yield calls
-                times = [row[2] for row in calls.rows if row[2] is not None]
+                times = [row.started_ms for row in calls.rows if row.started_ms is not None]
                 self.seen_at(min(times))
                 self.seen_at(max(times))
         yield from self.late
@@ -153,8 +154,8 @@ class Totals(Transcript):
         """Sees to the latest time before ``offset``, which is that of a counter there: most lines
         were passed over, and the time of a log goes on, so its last lines tell."""
         for calls in self.calls.values():
-            if calls and calls.rows and calls.rows[-1][2] is not None:
-                self.seen_at(calls.rows[-1][2])
+            if calls and calls.rows and calls.rows[-1].started_ms is not None:
+                self.seen_at(calls.rows[-1].started_ms)
         begin, size, found = offset, _BEFORE, False
         while begin and not found:
             begin = max(0, offset - size)
@@ -223,10 +224,10 @@ class Totals(Transcript):
         key = written.decode()
         if written == self.key:
             best = self.rows[-1]
-            if used <= (best[7] or 0):
-                self.done = self.done or (ended and used == best[7])
+            if used <= (best.output_tokens or 0):
+                self.done = self.done or (ended and used == best.output_tokens)
                 return True
-            at_ms = best[2]
+            at_ms = best.started_ms
             self.rows.pop()
         elif key in self.seen:
             return False
@@ -255,9 +256,8 @@ class Totals(Transcript):
             prompt += write
         if thought:
             thought = int(thought)
-        self.rows.append(
-            (key, base + begin, at_ms, prompt, read, write, hour, used, thought, None, None, None)
-        )
+        own = key, base + begin, at_ms, prompt, read, write, hour, used, thought, None, None, None
+        self.rows.append(_new(Row, own))
         return True
 
     def _says(self, said: tuple[Any, ...], line: bytearray) -> bool:
@@ -287,10 +287,10 @@ class Totals(Transcript):
         """What follows is another message, or a ``line`` that must be parsed."""
         if self.key and (line is not None or not self.done):
             best = self.rows[-1]
-            left = self.remember(best[0], [best[2], best[7], self.done, False])
+            left = self.remember(best.key, [best.started_ms, best.output_tokens, self.done, False])
             calls = self.calls[self.common_to]
             if calls and line is not None and self.key in line:  # it may take this one's place
-                (self.open[best[0]],) = calls._replace(rows=[self.rows.pop()]).requests()
+                (self.open[best.key],) = calls._replace(rows=[self.rows.pop()]).requests()
             if left:
                 self.late.append(left)
         self.key = self.mark = b""

@@ -147,7 +147,7 @@ class Counts:
             facts["repeated"] = True
             return True
         self.total = [prompt, cached, written, output, reasoning]
-        row = (
+        own = (
             f"{self.thread}:{prompt}/{cached}/{written}/{output}/{reasoning}",
             offset,
             time,
@@ -161,6 +161,7 @@ class Counts:
             None,
             None,
         )
+        row = _new(Row, own)
         rows.append(row)
         facts["last"] = None
         if facts.get("repeated"):

@@ -166,10 +166,10 @@ class DebugLog:
         links = [span.decode() for span in spans]
         keys = [f"{stream}:{link}:{at_ms}" for link, at_ms in zip(links, started, strict=True)]
         none = [None] * len(keys)
-        rows = zip(
-            keys, offsets, started, prompt, cached, none, none, output, none, amount, took, links,
-            strict=True,
+        columns = (
+            keys, offsets, started, prompt, cached, none, none, output, none, amount, took, links
         )  # fmt: skip
+        rows = map(Row._make, zip(*columns, strict=True))
         by_kind: dict[bytes, list[Row]] = {}
         for kind, row in zip(kinds, rows, strict=True):
             if kind in by_kind:

@@ -221,7 +221,7 @@ class Reading:
         output = whole_output(tokens, self.sessions.get(owner.session))
         key = f"{owner.id}#{number}" if number else owner.id
         figures = prompt, read, write, None, output, tokens.reasoning
-        rows.append((key, message.offset, message.created, *figures, None, None, None))
+        rows.append(Row(key, message.offset, message.created, *figures, None, None, None))
 
     def _together(self, common: tuple[Any, ...], rows: list[Row]) -> Calls:
         session, path, model, vendor, status, weak, compaction, cwd, turn, own = common
