@@ -76,6 +76,10 @@ def test_C3_a_batch_of_all_sessions_sums_up_to_the_report(tmp_path: Path) -> Non
         assert batch["summary"]["nanoAiu"] == total["nanoAiu"]
         assert batch["summary"]["requests"] == total["requests"] == 4
         assert sum(row["totals"]["requests"] for row in batch["sessions"]) > 4
+        shown = command("--home", str(place.home), "batch", "9", *more, **place.env).stdout
+        assert "two of these sessions" in shown
+    shown = command("--home", str(place.home), "batch", "1", **place.env).stdout
+    assert "two of these sessions" not in shown
 
 
 def test_a_list_has_the_same_sessions_in_the_same_order(place: Place) -> None:

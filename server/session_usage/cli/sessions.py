@@ -193,6 +193,8 @@ def batch(options: argparse.Namespace) -> int:
         from session_usage import terminal
 
         terminal.batch(console(sys.stdout), rows, fold.totals.wire())
+        if sum(row["totals"]["requests"] for row in rows) > fold.totals.requests:
+            print("Calls that two of these sessions hold count once in the sum.")
     return tell_skipped([(p.path, p.text) for p in problems if p.kind in NOT_READ])
 
 
