@@ -40,12 +40,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from session_usage.events import START, Calls, Cursor, Event, Meta, Problem, Source, one_by_one
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp
 from session_usage.providers import Provider
 from session_usage.providers.codex.threads import AGENT, children, glance, opening
+
+if TYPE_CHECKING:
+    from session_usage.providers.codex.rollout import Rollout
 
 _NAME = re.compile(r"rollout-.+-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.jsonl(\.zst)?$")
 _STATE = re.compile(r"state_(\d+)\.sqlite$")
@@ -99,9 +103,7 @@ class Codex(Provider):
     ) -> Iterator[Event]:
         """The events of one source; ``session`` narrows the database and the index."""
         if source.kind == "rollout":
-            from session_usage.providers.codex.rollout import Rollout
-
-            yield from one_by_one(Rollout(source, at, full).events())
+            yield from one_by_one(_reader(source, at, full).events())
             return
         if source.kind == "compressed":
             words = (
@@ -119,9 +121,7 @@ class Codex(Provider):
         """The same, calls in a row of one model together."""
         if source.kind != "rollout":
             return self.read(source, session=session, full=False)
-        from session_usage.providers.codex.rollout import Rollout
-
-        return Rollout(source, START, full=False).events()
+        return _reader(source, START, full=False).events()
 
     def glance(self, source: Source) -> Iterator[Meta]:
         """Folder, branch and times of a thread that no subagent made."""
@@ -143,6 +143,16 @@ class Codex(Provider):
         from session_usage.providers.codex.messages import read_messages
 
         return read_messages(sources)
+
+
+def _reader(source: Source, at: Cursor, full: bool) -> Rollout:
+    if full:
+        from session_usage.providers.codex.rollout import Rollout
+
+        return Rollout(source, at)
+    from session_usage.providers.codex.totals import Totals
+
+    return Totals(source, at)
 
 
 def _source(path: str, match: re.Match[str], size_and_time: tuple[int, int]) -> Source:

@@ -10,7 +10,7 @@ from session_usage.events import API, Calls, Request, Row, Source
 from session_usage.providers.codex.threads import AGENT, uuid_ms
 from session_usage.values import instant, mapping, text, whole
 
-_TOKENS = (
+TOKENS = (
     "input_tokens",
     "cached_input_tokens",
     "cache_write_input_tokens",
@@ -119,7 +119,7 @@ class Counts:
         this runs for every call of every log. All other counts are left to ``token_count``."""
         rows, old = self.rows, self.total
         if rows is None:
-            rows = self.rows = self._together()
+            rows = self.rows = self.together()
         if rows is None or old is None:
             return False
         try:
@@ -170,7 +170,7 @@ class Counts:
             facts["last"] = list(request)
         return True
 
-    def _together(self) -> list[Row] | None:
+    def together(self) -> list[Row] | None:
         """The calls like one that would be made now; None where counts do not count, or there is
         more to a call than its count."""
         if any(map(self.facts.get, ("replay", "records", "searches"))):
@@ -188,11 +188,11 @@ class Counts:
             return
         total = [
             value if type(value) is int and value >= 0 else whole(value) or 0
-            for value in map(stated.get, _TOKENS)
+            for value in map(stated.get, TOKENS)
         ]
         before = self.total
         if before:  # a field that was there and is not: the line is damaged
-            for at, name in enumerate(_TOKENS):
+            for at, name in enumerate(TOKENS):
                 if name not in stated:
                     total[at] = before[at]
         self.total = total
@@ -211,13 +211,13 @@ class Counts:
             last = mapping(info.get("last_token_usage"))
             usage = last or stated
             if before and last:
-                steps_on = [whole(last.get(name)) or 0 for name in _TOKENS]
+                steps_on = [whole(last.get(name)) or 0 for name in TOKENS]
                 if total != steps_on:  # no new beginning: a damaged figure, to be passed over
                     self.total = [old + step for old, step in zip(before, steps_on, strict=True)]
         else:
-            steps = zip(_TOKENS, total, before, strict=True)
+            steps = zip(TOKENS, total, before, strict=True)
             usage = {name: new - old for name, new, old in steps if name in stated}
-        if not any(map(usage.get, _TOKENS)):
+        if not any(map(usage.get, TOKENS)):
             return
         key = f"{self.thread}:{'/'.join(map(str, total))}"
         yield self._counted(self.request(key, time, offset, usage))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
+
+from session_usage.jsonl import Scan
 
 _HEAD = rb'\s*\{"timestamp": ?"[^"]*", ?(?:"ordinal": ?\d+, ?)?"type": ?"'
 _EVENTS = (
@@ -28,7 +31,7 @@ _skip_for_totals = re.compile(
     + _HEAD
     + rb"(?:"
     + _EVENTS
-    + rb'|user_message)"|'
+    + rb'|user_message|token_count", ?"info": ?null, ?"rate_limits)"|'
     + _ITEMS % b"function_call_output"
     + rb"|function_call|custom_tool_call|local_shell_call)"
     + _ENDS
@@ -37,25 +40,32 @@ _skip_for_totals = re.compile(
 # most lines are of these, and this long before them is their time: telling them takes a third
 _AT, _BEGIN = 38, b'{"timestamp":"'
 _ITEM = b'","type":"response_item","payload":{"type":"%s"'
-_COUNT = b'","type":"event_msg","payload":{"type":"token_count"'
+_COUNT = b'","type":"event_msg","payload":{"type":"token_count","info":{'
 _QUICK = (
     _ITEM % b"reasoning",
     b'","type":"event_msg","payload":{"type":"agent_message"',
     _ITEM % b"message",
 )
 _QUICK_FOR_TOTALS = (*_QUICK, _ITEM % b"function_call", _ITEM % b"function_call_output")
+_WITHIN = 128
+"""How far into a line its type is looked for, where a number stands before it."""
 
 
-def wanted(buffer: bytearray, last: int, full: bool) -> Iterator[tuple[int, int]]:
-    """(begin, end) of the lines in ``buffer[: last + 1]`` that can matter, all of those included
-    that nobody knows yet; without ``full`` those that matter to totals."""
+def wanted(scan: Scan, full: bool) -> Iterator[tuple[int, bytes, bool]]:
+    """(offset, line, whole) of the lines that can matter, all of those included that nobody knows
+    yet; without ``full`` those that matter to totals. What is not ``whole`` is the last one."""
     skip, quick = (_skip, _QUICK) if full else (_skip_for_totals, _QUICK_FOR_TOTALS)
-    find, starts = buffer.find, buffer.startswith
-    begin = 0
-    while begin <= last:
-        stop = find(b"\n", begin)
-        if not (starts(quick, begin + _AT) and starts(_BEGIN, begin)) and (
-            starts(_COUNT, begin + _AT) or (stop > begin and not skip(buffer, begin, stop))
-        ):
-            yield begin, stop
-        begin = stop + 1
+    for base, first, lines, whole in scan.blocks():
+        for line in chain((first,), lines):
+            if line.startswith(quick, _AT) and (not full or line.startswith(_BEGIN)):
+                continue
+            if not line.startswith(_COUNT, _AT) and skip(line, 0, len(line) - 1):
+                continue
+            if line[-1:] != b"\n":
+                break  # this line goes on in the next chunk
+            yield base + lines.tell() - len(line), line, whole
+
+
+def is_count(line: bytes) -> bool:
+    """Is this a ``token_count``, as all versions write it?"""
+    return line.startswith(_COUNT, _AT) or line.find(_COUNT[2:], _AT, _WITHIN) > 0

@@ -25,12 +25,14 @@ _CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call", "we
 class Rollout(Counts):
     """One pass over a rollout, from a cursor."""
 
-    def __init__(self, source: Source, at: Cursor, full: bool) -> None:
+    def __init__(self, source: Source, at: Cursor, full: bool = True) -> None:
         state = dict(at.state[0]) if at.state else {}
         super().__init__(source, state.get("facts", {}), state.get("total"))
         self.source = source
         self.start = at.offset
         self.full = full
+        self.left: tuple[Any, ...] | None = None
+        """What must be remembered if the last line is not whole yet."""
 
     def state(self) -> tuple[Any, ...]:
         """What must be remembered to go on after an append; JSON values."""
@@ -40,33 +42,50 @@ class Rollout(Counts):
         """Every event of the rollout from the cursor on, its usual calls together after them, and
         last the cursor."""
         scan = Scan(self.path, start=self.start)
-        state: tuple[Any, ...] | None = None
         try:
-            for base, buffer, last, whole_line in scan.chunks():
-                if not whole_line:
-                    state = self.state()
-                for begin, stop in wanted(buffer, last, self.full):
-                    record, reason = parse(buffer[begin:stop], b'"last_token_usage":')
-                    if reason:
-                        yield self._problem("malformed", base + begin, f"a line is {reason}")
-                    if not record:
-                        continue
-                    payload = record.get("payload")
-                    if payload.__class__ is not dict:
-                        self._bare(record)
-                    elif payload.get("type") != "token_count":
-                        self.rows = None
-                        yield from self._record(record, payload, base + begin)
-                    elif not self.step(record, payload, base + begin):
-                        yield from self.token_count(record, payload, base + begin)
+            yield from self.read(scan)
         except OSError as error:
             kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
             yield self._problem(kind, None, f"cannot be read: {error.strerror}")
+        yield from self.settle()
         for shared, rows in self.calls.items():
             if rows:
                 yield Calls(shared, rows)
         yield from self._end()
-        yield Cursor(scan.offset, self.state() if state is None else state)
+        yield Cursor(scan.offset, self.state() if self.left is None else self.left)
+
+    def read(self, scan: Scan) -> Iterator[Event]:
+        """What its lines say; raises OSError."""
+        for offset, line, whole_line in wanted(scan, self.full):
+            if not whole_line:
+                self.left = self.state()
+            yield from self.line(line, offset)
+
+    def settle(self) -> Iterator[Event]:
+        """What lines say that were put off."""
+        return iter(())
+
+    def line(self, line: bytes, offset: int) -> Iterator[Event]:
+        """What one line says."""
+        record, reason = parse(line, b'"last_token_usage":')
+        if reason:
+            yield self._problem("malformed", offset, f"a line is {reason}")
+        if not record:
+            return
+        payload = record.get("payload")
+        if payload.__class__ is not dict:
+            self._bare(record)
+        elif payload.get("type") != "token_count":
+            yield from self.record(record, payload, offset)
+        else:
+            yield from self.count(record, payload, offset)
+
+    def count(
+        self, record: dict[str, Any], payload: dict[str, Any], offset: int
+    ) -> Iterator[Event]:
+        """What a count says."""
+        if not self.step(record, payload, offset):
+            yield from self.token_count(record, payload, offset)
 
     def _problem(self, kind: str, offset: int | None, words: str) -> Problem:
         session = self.facts.get("session", self.source.session)
@@ -77,9 +96,11 @@ class Rollout(Counts):
             self.facts[about] = True
             yield self._problem(kind, None, words)
 
-    def _record(
+    def record(
         self, record: dict[str, Any], payload: dict[str, Any], offset: int
     ) -> Iterator[Event]:
+        """What a record says that is no count."""
+        self.rows = None
         facts = self.facts
         time = self.time(record)
         kind = text(record.get("type"))

@@ -1,0 +1,211 @@
+"""One pass over a rollout for totals alone: counts of the usual shape many at a time.
+
+Most lines that matter are counts that go on from each other. They wait until a line says
+something else, or there are many of them, and then one pattern reads them all: their figures
+come in columns, and so do the differences that are the calls. A count that does not look as usual,
+or falls, is left to the ordinary path, and those after it go on from there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain, compress, repeat
+from operator import add, sub
+from typing import Any, ClassVar
+
+from session_usage.events import Calls, Cursor, Event, Row, Source
+from session_usage.jsonl import Scan, parse
+from session_usage.providers.codex.counts import TOKENS
+from session_usage.providers.codex.lines import is_count, wanted
+from session_usage.providers.codex.rollout import Rollout
+from session_usage.values import instant, text
+
+_MANY = 512
+"""How many counts wait at most: a few hundred kilobytes."""
+_PATIENCE = 4
+"""How many unusual counts among them are passed over before the rest is read one by one."""
+_TIME = r'"(\d{4}-\d\d-\d\dT\d\d:\d\d):([0-5]\d)\.(\d{3})Z"'
+_COUNT = r"([1-9]\d{0,15}|0)"
+_NUMBER = r"-?(?:[1-9]\d*|0)(?:\.\d+)?"
+_NATURAL = r"(?:[1-9]\d*|0)"
+_PLAIN = r'(?:"[ !#-\[\]-~]*"|null|true|false)'
+_TOTAL = ("payload", "info", "total_token_usage")
+_WRITES = TOKENS.index("cache_write_input_tokens")
+_LONG, _DEEP = 4096, 6
+"""No pattern is made of a line that is longer or deeper."""
+_SECONDS = {f"{second:02}": second * 1000 for second in range(60)}
+_row = partial(tuple.__new__, Row)
+
+
+class Totals(Rollout):
+    """One pass over a rollout, from a cursor, for totals alone."""
+
+    shape: ClassVar[re.Pattern[str] | None] = None
+    """How counts look, as this process has met them last."""
+
+    def __init__(self, source: Source, at: Cursor) -> None:
+        super().__init__(source, at, False)
+        self.lines: list[bytes] = []
+        """Counts that wait; while there are some, what holds for them holds for this thread."""
+        self.offsets: list[int] = []
+
+    def read(self, scan: Scan) -> Iterator[Event]:
+        """What its lines say; raises OSError. This loop runs for every count of every log."""
+        lines, offsets = self.lines, self.offsets
+        for offset, line, whole_line in wanted(scan, False):
+            if is_count(line) and whole_line and (lines or self._can_wait()):
+                lines.append(line)
+                offsets.append(offset)
+                if len(lines) == _MANY:
+                    yield from self.settle()
+                continue
+            if not whole_line:
+                yield from self.settle()
+                self.left = self.state()
+            yield from self.line(line, offset)
+
+    def _can_wait(self) -> bool:
+        """Would a call that is counted now be like the usual ones?"""
+        if self.rows is None and "session" in self.facts:
+            self.rows = self.together()
+        return self.rows is not None and self.total is not None
+
+    def count(
+        self, record: dict[str, Any], payload: dict[str, Any], offset: int
+    ) -> Iterator[Event]:
+        """What a count says that is not put off."""
+        yield from self.settle()
+        yield from super().count(record, payload, offset)
+
+    def record(
+        self, record: dict[str, Any], payload: dict[str, Any], offset: int
+    ) -> Iterator[Event]:
+        """What a record says that is no count."""
+        if self.lines:
+            if self._is_quiet(record, payload):
+                self.time(record)
+                return
+            yield from self.settle()
+        yield from super().record(record, payload, offset)
+
+    def _is_quiet(self, record: dict[str, Any], payload: dict[str, Any]) -> bool:
+        """Does a turn begin that is like the one before?"""
+        fact = self.facts.get
+        if record.get("type") == "turn_context":
+            said = {name: text(payload.get(name)) for name in ("model", "cwd")}
+            return all(value in (None, fact(name)) for name, value in said.items())
+        return payload.get("type") == "task_started" and not fact("turn")
+
+    def settle(self) -> Iterator[Event]:
+        """What the counts say that wait."""
+        lines, offsets = self.lines[:], self.offsets[:]
+        self.lines.clear()
+        self.offsets.clear()
+        begin = 0
+        for _ in range(_PATIENCE):
+            begin += self._usual(lines[begin:], offsets[begin:])
+            if begin == len(lines):
+                return
+            line, offset = lines[begin], offsets[begin]
+            Totals.shape = learn(line) or Totals.shape
+            yield from self.line(line, offset)
+            begin += 1
+        for line, offset in zip(lines[begin:], offsets[begin:], strict=True):
+            yield from self.line(line, offset)
+
+    def _usual(self, lines: Sequence[bytes], offsets: Sequence[int]) -> int:
+        """Counts the calls that these lines tell of, up to the first unusual one: how many lines
+        were that."""
+        old, shape = self.total, self.shape
+        if not lines or old is None or shape is None or self.rows is None:
+            return 0
+        # each line is found once, from its beginning to its end, or else its last group is it all
+        *columns, odd = zip(*shape.findall(b"".join(lines).decode("ascii", "replace")), strict=True)
+        good = len(lines)
+        if any(odd):
+            good = next(number for number, line in enumerate(odd) if line)
+            return self._usual(lines[:good], offsets)
+        minutes, seconds, thousandths, *written = columns
+        minute_ms = {minute: instant(minute + ":00.000Z") for minute in set(minutes)}
+        if None in minute_ms.values():
+            return 0
+        whole_ms = map(add, map(minute_ms.get, minutes), map(_SECONDS.get, seconds))
+        times = list(map(add, whole_ms, map(int, thousandths)))
+        figures = [list(map(int, column)) for column in written]
+        has_writes = len(figures) == len(TOKENS)
+        if not has_writes:
+            if old[_WRITES]:
+                return 0
+            figures.insert(_WRITES, [0] * good)
+            written.insert(_WRITES, ("0",) * good)
+        steps = [
+            list(map(sub, column, chain((before,), column)))
+            for before, column in zip(old, figures, strict=True)
+        ]
+        if min(map(min, steps)) < 0:
+            falls = map(min, zip(*steps, strict=True))
+            good = next(number for number, least in enumerate(falls) if least < 0)
+            return self._usual(lines[:good], offsets)
+        self.total = [column[-1] for column in figures]
+        self.facts["updated"] = max(self.facts.get("updated", -1), *times)
+        keys = [f"{self.thread}:{a}/{b}/{c}/{d}/{e}" for a, b, c, d, e in zip(*written)]
+        none = repeat(None)
+        prompts, cached, writes, outputs, reasoning = steps
+        parts = keys, offsets, times, prompts, cached, writes if has_writes else none, none
+        self._add(list(map(_row, zip(*parts, outputs, reasoning, none, none, none))), steps)
+        return good
+
+    def _add(self, rows: list[Row], steps: Sequence[Sequence[int]]) -> None:
+        """Adds the calls among these counts: an unchanged total is a repetition."""
+        is_call = list(map(any, zip(*steps, strict=True)))
+        facts = self.facts
+        if True in is_call:
+            last = len(rows) - 1 - is_call[::-1].index(True)
+            announced = not is_call[last - 1] if last else facts.get("repeated")
+            facts["last"] = None
+            if announced:
+                (request,) = Calls(self.shared, [rows[last]]).requests()
+                facts["last"] = list(request)
+        facts["repeated"] = not is_call[-1]
+        self.rows += rows if all(is_call) else compress(rows, is_call)
+
+
+def learn(line: bytes) -> re.Pattern[str] | None:
+    """The pattern of all counts that differ from this one in plain values only; a second way to
+    match hands out any other line. None where it is no count, or an unusual one."""
+    record, reason = parse(line, b'"last_token_usage":')
+    groups: list[str] = []
+    try:
+        if reason or len(line) > _LONG:
+            return None
+        pattern = _described(record, (), groups)
+    except ValueError:
+        return None
+    names = [name for name in TOKENS if name in groups or name != TOKENS[_WRITES]]
+    if groups != ["timestamp", *names]:
+        return None
+    made = re.compile(pattern + r"\n|([^\n]*\n)")
+    found = made.fullmatch(line.decode("ascii", "replace"))
+    return made if found and found[made.groups] is None else None
+
+
+def _described(value: Any, path: tuple[str, ...], groups: list[str]) -> str:
+    """The pattern of values like this one; ``groups`` are the names of what it hands out. Raises
+    ValueError where there is none."""
+    if path == ("timestamp",) or (path[:-1] == _TOTAL and path[-1] in TOKENS):
+        groups.append(path[-1])
+        return _COUNT if path[:-1] else _TIME
+    if type(value) is dict:
+        if len(path) > _DEEP or not all(key.isidentifier() and key.isascii() for key in value):
+            raise ValueError("unusual keys")
+        parts = (f'"{key}":' + _described(part, (*path, key), groups) for key, part in value.items())
+        return r"\{" + ",".join(parts) + r"\}"
+    if path and path[-1] == "type":
+        return f'"{value}"' if value in ("event_msg", "token_count") else _PLAIN
+    if type(value) is int or type(value) is float:
+        return _NATURAL if type(value) is int else _NUMBER
+    if type(value) is list:
+        raise ValueError("a list")
+    return _PLAIN
