@@ -26,7 +26,7 @@ _ENDS = rb'"|world_state"|inter_agent_\w+"))|\s*$'
 _skip = re.compile(
     rb"(?:" + _HEAD + rb"(?:" + _EVENTS + rb')"|' + _ITEMS % _NO_START + rb")" + _ENDS
 ).match
-_skip_for_totals = re.compile(
+skip_for_totals = re.compile(
     rb"(?:"
     + _HEAD
     + rb"(?:"
@@ -38,15 +38,15 @@ _skip_for_totals = re.compile(
 ).match
 
 # most lines are of these, and this long before them is their time: telling them takes a third
-_AT, _BEGIN = 38, b'{"timestamp":"'
+AT, _BEGIN = 38, b'{"timestamp":"'
 _ITEM = b'","type":"response_item","payload":{"type":"%s"'
-_COUNT = b'","type":"event_msg","payload":{"type":"token_count","info":{'
+COUNT = b'","type":"event_msg","payload":{"type":"token_count","info":{'
 _QUICK = (
     _ITEM % b"reasoning",
     b'","type":"event_msg","payload":{"type":"agent_message"',
     _ITEM % b"message",
 )
-_QUICK_FOR_TOTALS = (*_QUICK, _ITEM % b"function_call", _ITEM % b"function_call_output")
+DULL = (*_QUICK, _ITEM % b"function_call", _ITEM % b"function_call_output")
 _WITHIN = 128
 """How far into a line its type is looked for, where a number stands before it."""
 
@@ -54,12 +54,12 @@ _WITHIN = 128
 def wanted(scan: Scan, full: bool) -> Iterator[tuple[int, bytes, bool]]:
     """(offset, line, whole) of the lines that can matter, all of those included that nobody knows
     yet; without ``full`` those that matter to totals. What is not ``whole`` is the last one."""
-    skip, quick = (_skip, _QUICK) if full else (_skip_for_totals, _QUICK_FOR_TOTALS)
+    skip, quick = (_skip, _QUICK) if full else (skip_for_totals, DULL)
     for base, first, lines, whole in scan.blocks():
         for line in chain((first,), lines):
-            if line.startswith(quick, _AT) and (not full or line.startswith(_BEGIN)):
+            if line.startswith(quick, AT) and (not full or line.startswith(_BEGIN)):
                 continue
-            if not line.startswith(_COUNT, _AT) and skip(line, 0, len(line) - 1):
+            if not line.startswith(COUNT, AT) and skip(line, 0, len(line) - 1):
                 continue
             if line[-1:] != b"\n":
                 break  # this line goes on in the next chunk
@@ -68,4 +68,4 @@ def wanted(scan: Scan, full: bool) -> Iterator[tuple[int, bytes, bool]]:
 
 def is_count(line: bytes) -> bool:
     """Is this a ``token_count``, as all versions write it?"""
-    return line.startswith(_COUNT, _AT) or line.find(_COUNT[2:], _AT, _WITHIN) > 0
+    return line.startswith(COUNT, AT) or line.find(COUNT[2:], AT, _WITHIN) > 0

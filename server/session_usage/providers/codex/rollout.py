@@ -76,15 +76,9 @@ class Rollout(Counts):
         if payload.__class__ is not dict:
             self._bare(record)
         elif payload.get("type") != "token_count":
-            yield from self.record(record, payload, offset)
-        else:
-            yield from self.count(record, payload, offset)
-
-    def count(
-        self, record: dict[str, Any], payload: dict[str, Any], offset: int
-    ) -> Iterator[Event]:
-        """What a count says."""
-        if not self.step(record, payload, offset):
+            self.rows = None
+            yield from self._record(record, payload, offset)
+        elif not self.step(record, payload, offset):
             yield from self.token_count(record, payload, offset)
 
     def _problem(self, kind: str, offset: int | None, words: str) -> Problem:
@@ -96,11 +90,9 @@ class Rollout(Counts):
             self.facts[about] = True
             yield self._problem(kind, None, words)
 
-    def record(
+    def _record(
         self, record: dict[str, Any], payload: dict[str, Any], offset: int
     ) -> Iterator[Event]:
-        """What a record says that is no count."""
-        self.rows = None
         facts = self.facts
         time = self.time(record)
         kind = text(record.get("type"))

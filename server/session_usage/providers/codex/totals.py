@@ -18,19 +18,23 @@ from typing import Any, ClassVar
 from session_usage.events import Calls, Cursor, Event, Row, Source
 from session_usage.jsonl import Scan, parse
 from session_usage.providers.codex.counts import TOKENS
-from session_usage.providers.codex.lines import is_count, wanted
+from session_usage.providers.codex.lines import AT, COUNT, DULL, skip_for_totals
 from session_usage.providers.codex.rollout import Rollout
-from session_usage.values import instant, text
+from session_usage.values import instant, mapping, text
 
 _MANY = 512
 """How many counts wait at most: a few hundred kilobytes."""
 _PATIENCE = 4
 """How many unusual counts among them are passed over before the rest is read one by one."""
-_TIME = r'"(\d{4}-\d\d-\d\dT\d\d:\d\d):([0-5]\d)\.(\d{3})Z"'
+_TIME = r'"([\dT:-]{16}):([0-5]\d)\.(\d{3})Z"'
 _COUNT = r"([1-9]\d{0,15}|0)"
-_NUMBER = r"-?(?:[1-9]\d*|0)(?:\.\d+)?"
-_NATURAL = r"(?:[1-9]\d*|0)"
-_PLAIN = r'(?:"[ !#-\[\]-~]*"|null|true|false)'
+_PLAIN = {
+    int: r"(?:[1-9]\d*|0)",
+    float: r"(?:[1-9]\d*|0)\.\d+",
+    str: r'"[ !#-\[\]-~]*"',
+    bool: "(?:true|false)",
+    type(None): "null",
+}
 _TOTAL = ("payload", "info", "total_token_usage")
 _WRITES = TOKENS.index("cache_write_input_tokens")
 _LONG, _DEEP = 4096, 6
@@ -52,19 +56,32 @@ class Totals(Rollout):
         self.offsets: list[int] = []
 
     def read(self, scan: Scan) -> Iterator[Event]:
-        """What its lines say; raises OSError. This loop runs for every count of every log."""
+        """What its lines say; raises OSError. This loop runs for every line of every log."""
         lines, offsets = self.lines, self.offsets
-        for offset, line, whole_line in wanted(scan, False):
-            if is_count(line) and whole_line and (lines or self._can_wait()):
-                lines.append(line)
-                offsets.append(offset)
-                if len(lines) == _MANY:
+        for base, first, others, is_whole in scan.blocks():
+            for line in chain((first,), others):
+                if line.startswith(DULL, AT):
+                    continue
+                if line.startswith(COUNT, AT) and is_whole and (lines or self._can_wait()):
+                    lines.append(line)
+                    offsets.append(base + others.tell() - len(line))
+                    continue
+                if skip_for_totals(line, 0, len(line) - 1):
+                    continue
+                if line[-1:] != b"\n":
+                    break  # this line goes on in the next block
+                if lines:
+                    if is_whole and self._goes_on(line):
+                        continue
                     yield from self.settle()
-                continue
-            if not whole_line:
+                if not is_whole:
+                    self.left = self.state()
+                yield from self.line(line, base + others.tell() - len(line))
+            if lines and lines[-1][-1:] != b"\n":
+                lines.pop()
+                offsets.pop()
+            if len(lines) > _MANY:
                 yield from self.settle()
-                self.left = self.state()
-            yield from self.line(line, offset)
 
     def _can_wait(self) -> bool:
         """Would a call that is counted now be like the usual ones?"""
@@ -72,31 +89,19 @@ class Totals(Rollout):
             self.rows = self.together()
         return self.rows is not None and self.total is not None
 
-    def count(
-        self, record: dict[str, Any], payload: dict[str, Any], offset: int
-    ) -> Iterator[Event]:
-        """What a count says that is not put off."""
-        yield from self.settle()
-        yield from super().count(record, payload, offset)
-
-    def record(
-        self, record: dict[str, Any], payload: dict[str, Any], offset: int
-    ) -> Iterator[Event]:
-        """What a record says that is no count."""
-        if self.lines:
-            if self._is_quiet(record, payload):
-                self.time(record)
-                return
-            yield from self.settle()
-        yield from super().record(record, payload, offset)
-
-    def _is_quiet(self, record: dict[str, Any], payload: dict[str, Any]) -> bool:
+    def _goes_on(self, line: bytes) -> bool:
         """Does a turn begin that is like the one before?"""
+        record, reason = parse(line)
+        payload = mapping(mapping(record).get("payload"))
         fact = self.facts.get
-        if record.get("type") == "turn_context":
-            said = {name: text(payload.get(name)) for name in ("model", "cwd")}
-            return all(value in (None, fact(name)) for name, value in said.items())
-        return payload.get("type") == "task_started" and not fact("turn")
+        if not reason and record.get("type") == "turn_context":
+            said = text(payload.get("model")), text(payload.get("cwd"))
+            found = said[0] in (None, fact("model")) and said[1] in (None, fact("cwd"))
+        else:
+            found = not reason and payload.get("type") == "task_started" and not fact("turn")
+        if found:
+            self.time(record)
+        return found
 
     def settle(self) -> Iterator[Event]:
         """What the counts say that wait."""
@@ -186,7 +191,7 @@ def learn(line: bytes) -> re.Pattern[str] | None:
     names = [name for name in TOKENS if name in groups or name != TOKENS[_WRITES]]
     if groups != ["timestamp", *names]:
         return None
-    made = re.compile(pattern + r"\n|([^\n]*\n)")
+    made = re.compile(pattern + r"\n|([^\n]*\n)", re.ASCII)
     found = made.fullmatch(line.decode("ascii", "replace"))
     return made if found and found[made.groups] is None else None
 
@@ -203,9 +208,7 @@ def _described(value: Any, path: tuple[str, ...], groups: list[str]) -> str:
         parts = (f'"{key}":' + _described(part, (*path, key), groups) for key, part in value.items())
         return r"\{" + ",".join(parts) + r"\}"
     if path and path[-1] == "type":
-        return f'"{value}"' if value in ("event_msg", "token_count") else _PLAIN
-    if type(value) is int or type(value) is float:
-        return _NATURAL if type(value) is int else _NUMBER
-    if type(value) is list:
-        raise ValueError("a list")
-    return _PLAIN
+        return f'"{value}"' if value in ("event_msg", "token_count") else _PLAIN[str]
+    if type(value) not in _PLAIN:
+        raise ValueError("an unusual value")
+    return _PLAIN[type(value)]
