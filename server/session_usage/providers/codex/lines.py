@@ -37,8 +37,8 @@ skip_for_totals = re.compile(
     + _ENDS
 ).match
 
-# most lines are of these, and this long before them is their time: telling them takes a third
-AT, _BEGIN = 38, b'{"timestamp":"'
+# most lines are of these, and their time before them is this long: telling them takes a third
+AT, BEGIN = 38, b'{"timestamp":"'
 _ITEM = b'","type":"response_item","payload":{"type":"%s"'
 COUNT = b'","type":"event_msg","payload":{"type":"token_count","info":{'
 _QUICK = (
@@ -46,26 +46,22 @@ _QUICK = (
     b'","type":"event_msg","payload":{"type":"agent_message"',
     _ITEM % b"message",
 )
+STARTED = b'","type":"event_msg","payload":{"type":"task_started"'
+"""A turn begins."""
 DULL = (*_QUICK, _ITEM % b"function_call", _ITEM % b"function_call_output")
-_WITHIN = 128
-"""How far into a line its type is looked for, where a number stands before it."""
+"""What does not matter to totals, told by its beginning alone."""
+NUMBERED, WITHIN = COUNT[2:], 128
+"""How a count goes on behind its number, where it has one, and how far into the line that is."""
 
 
-def wanted(scan: Scan, full: bool) -> Iterator[tuple[int, bytes, bool]]:
+def wanted(scan: Scan) -> Iterator[tuple[int, bytes, bool]]:
     """(offset, line, whole) of the lines that can matter, all of those included that nobody knows
-    yet; without ``full`` those that matter to totals. What is not ``whole`` is the last one."""
-    skip, quick = (_skip, _QUICK) if full else (skip_for_totals, DULL)
+    yet. What is not ``whole`` is the last one."""
     for base, first, lines, whole in scan.blocks():
         for line in chain((first,), lines):
-            if line.startswith(quick, AT) and (not full or line.startswith(_BEGIN)):
-                continue
-            if not line.startswith(COUNT, AT) and skip(line, 0, len(line) - 1):
-                continue
-            if line[-1:] != b"\n":
-                break  # this line goes on in the next chunk
-            yield base + lines.tell() - len(line), line, whole
-
-
-def is_count(line: bytes) -> bool:
-    """Is this a ``token_count``, as all versions write it?"""
-    return line.startswith(COUNT, AT) or line.find(COUNT[2:], AT, _WITHIN) > 0
+            if not (line.startswith(_QUICK, AT) and line.startswith(BEGIN)) and (
+                line.startswith(COUNT, AT) or not _skip(line, 0, len(line) - 1)
+            ):
+                if line[-1:] != b"\n":
+                    break  # this line goes on in the next block
+                yield base + lines.tell() - len(line), line, whole

@@ -56,7 +56,7 @@ class Rollout(Counts):
 
     def read(self, scan: Scan) -> Iterator[Event]:
         """What its lines say; raises OSError."""
-        for offset, line, whole_line in wanted(scan, self.full):
+        for offset, line, whole_line in wanted(scan):
             if not whole_line:
                 self.left = self.state()
             yield from self.line(line, offset)

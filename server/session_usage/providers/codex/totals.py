@@ -9,7 +9,7 @@ or falls, is left to the ordinary path, and those after it go on from there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, compress, repeat
 from operator import add, sub
@@ -18,14 +18,25 @@ from typing import Any, ClassVar
 from session_usage.events import Calls, Cursor, Event, Row, Source
 from session_usage.jsonl import Scan, parse
 from session_usage.providers.codex.counts import TOKENS
-from session_usage.providers.codex.lines import AT, COUNT, DULL, skip_for_totals
+from session_usage.providers.codex.lines import (
+    AT,
+    BEGIN,
+    COUNT,
+    DULL,
+    NUMBERED,
+    STARTED,
+    WITHIN,
+    skip_for_totals,
+)
 from session_usage.providers.codex.rollout import Rollout
 from session_usage.values import instant, mapping, text
 
-_MANY = 512
-"""How many counts wait at most: a few hundred kilobytes."""
+_MANY = 256
+"""How many counts wait, and those of a block: a few hundred kilobytes."""
 _PATIENCE = 4
 """How many unusual counts among them are passed over before the rest is read one by one."""
+_WORTH = 64
+"""To make a pattern takes as long as to read so many counts one by one."""
 _TIME = r'"([\dT:-]{16}):([0-5]\d)\.(\d{3})Z"'
 _COUNT = r"([1-9]\d{0,15}|0)"
 _PLAIN = {
@@ -54,6 +65,8 @@ class Totals(Rollout):
         self.lines: list[bytes] = []
         """Counts that wait; while there are some, what holds for them holds for this thread."""
         self.offsets: list[int] = []
+        self.context = b""
+        """A ``turn_context`` that says what holds while they wait, from behind its time on."""
 
     def read(self, scan: Scan) -> Iterator[Event]:
         """What its lines say; raises OSError. This loop runs for every line of every log."""
@@ -62,11 +75,12 @@ class Totals(Rollout):
             for line in chain((first,), others):
                 if line.startswith(DULL, AT):
                     continue
-                if line.startswith(COUNT, AT) and is_whole and (lines or self._can_wait()):
-                    lines.append(line)
-                    offsets.append(base + others.tell() - len(line))
-                    continue
-                if skip_for_totals(line, 0, len(line) - 1):
+                if line.startswith(COUNT, AT) or line.find(NUMBERED, AT, WITHIN) > 0:
+                    if is_whole and (lines or self._can_wait()):
+                        lines.append(line)
+                        offsets.append(base + others.tell() - len(line))
+                        continue
+                elif skip_for_totals(line, 0, len(line) - 1):
                     continue
                 if line[-1:] != b"\n":
                     break  # this line goes on in the next block
@@ -91,30 +105,40 @@ class Totals(Rollout):
 
     def _goes_on(self, line: bytes) -> bool:
         """Does a turn begin that is like the one before?"""
+        fact = self.facts.get
+        if line.startswith(BEGIN) and (
+            line[AT:] == self.context or (line.startswith(STARTED, AT) and not fact("turn"))
+        ):
+            self.time({"timestamp": line[len(BEGIN) : AT].decode("ascii", "replace")})
+            return True
         record, reason = parse(line)
         payload = mapping(mapping(record).get("payload"))
-        fact = self.facts.get
-        if not reason and record.get("type") == "turn_context":
-            said = text(payload.get("model")), text(payload.get("cwd"))
-            found = said[0] in (None, fact("model")) and said[1] in (None, fact("cwd"))
-        else:
-            found = not reason and payload.get("type") == "task_started" and not fact("turn")
-        if found:
-            self.time(record)
-        return found
+        if reason:
+            return False
+        if record.get("type") == "turn_context":
+            model, folder = text(payload.get("model")), text(payload.get("cwd"))
+            if model not in (None, fact("model")) or folder not in (None, fact("cwd")):
+                return False
+            self.context = line[AT:]
+        elif payload.get("type") != "task_started" or fact("turn"):
+            return False
+        self.time(record)
+        return True
 
     def settle(self) -> Iterator[Event]:
         """What the counts say that wait."""
         lines, offsets = self.lines[:], self.offsets[:]
         self.lines.clear()
         self.offsets.clear()
+        self.context = b""
         begin = 0
         for _ in range(_PATIENCE):
             begin += self._usual(lines[begin:], offsets[begin:])
             if begin == len(lines):
                 return
             line, offset = lines[begin], offsets[begin]
-            Totals.shape = learn(line) or Totals.shape
+            if len(lines) - begin > _WORTH:
+                Totals.shape = learn(line) or Totals.shape
             yield from self.line(line, offset)
             begin += 1
         for line, offset in zip(lines[begin:], offsets[begin:], strict=True):
@@ -126,25 +150,29 @@ class Totals(Rollout):
         old, shape = self.total, self.shape
         if not lines or old is None or shape is None or self.rows is None:
             return 0
-        # each line is found once, from its beginning to its end, or else its last group is it all
-        *columns, odd = zip(*shape.findall(b"".join(lines).decode("ascii", "replace")), strict=True)
-        good = len(lines)
-        if any(odd):
-            good = next(number for number, line in enumerate(odd) if line)
+        # what the pattern hands out of each line, and before each what it does not fit
+        found = shape.split(b"".join(lines).decode("ascii", "replace"))
+        others, minutes, seconds, thousandths, *written = (
+            found[number :: shape.groups + 1] for number in range(shape.groups + 1)
+        )
+        if any(others):
+            good = next(number for number, other in enumerate(others) if other)
             return self._usual(lines[:good], offsets)
-        minutes, seconds, thousandths, *written = columns
+        good = len(lines)
         minute_ms = {minute: instant(minute + ":00.000Z") for minute in set(minutes)}
         if None in minute_ms.values():
-            return 0
-        whole_ms = map(add, map(minute_ms.get, minutes), map(_SECONDS.get, seconds))
-        times = list(map(add, whole_ms, map(int, thousandths)))
+            return 0  # no such day
+        second_ms = map(
+            add, map(minute_ms.__getitem__, minutes), map(_SECONDS.__getitem__, seconds)
+        )
+        times = list(map(add, second_ms, map(int, thousandths)))
         figures = [list(map(int, column)) for column in written]
         has_writes = len(figures) == len(TOKENS)
         if not has_writes:
             if old[_WRITES]:
                 return 0
             figures.insert(_WRITES, [0] * good)
-            written.insert(_WRITES, ("0",) * good)
+            written.insert(_WRITES, ["0"] * good)
         steps = [
             list(map(sub, column, chain((before,), column)))
             for before, column in zip(old, figures, strict=True)
@@ -154,16 +182,18 @@ class Totals(Rollout):
             good = next(number for number, least in enumerate(falls) if least < 0)
             return self._usual(lines[:good], offsets)
         self.total = [column[-1] for column in figures]
-        self.facts["updated"] = max(self.facts.get("updated", -1), *times)
-        keys = [f"{self.thread}:{a}/{b}/{c}/{d}/{e}" for a, b, c, d, e in zip(*written)]
+        self.facts["updated"] = max(self.facts.get("updated", -1), max(times))
+        totals = zip(*written, strict=True)
+        keys = [f"{self.thread}:{a}/{b}/{c}/{d}/{e}" for a, b, c, d, e in totals]
         none = repeat(None)
         prompts, cached, writes, outputs, reasoning = steps
         parts = keys, offsets, times, prompts, cached, writes if has_writes else none, none
-        self._add(list(map(_row, zip(*parts, outputs, reasoning, none, none, none))), steps)
+        counts = zip(*parts, outputs, reasoning, none, none, none, strict=False)
+        self.rows.extend(self._calls(list(map(_row, counts)), steps))
         return good
 
-    def _add(self, rows: list[Row], steps: Sequence[Sequence[int]]) -> None:
-        """Adds the calls among these counts: an unchanged total is a repetition."""
+    def _calls(self, rows: list[Row], steps: Sequence[Sequence[int]]) -> Iterable[Row]:
+        """The calls among these counts: an unchanged total is a repetition."""
         is_call = list(map(any, zip(*steps, strict=True)))
         facts = self.facts
         if True in is_call:
@@ -174,12 +204,12 @@ class Totals(Rollout):
                 (request,) = Calls(self.shared, [rows[last]]).requests()
                 facts["last"] = list(request)
         facts["repeated"] = not is_call[-1]
-        self.rows += rows if all(is_call) else compress(rows, is_call)
+        return rows if all(is_call) else compress(rows, is_call)
 
 
 def learn(line: bytes) -> re.Pattern[str] | None:
-    """The pattern of all counts that differ from this one in plain values only; a second way to
-    match hands out any other line. None where it is no count, or an unusual one."""
+    """The pattern of all counts that differ from this one in plain values only; None where it is
+    no count, or an unusual one."""
     record, reason = parse(line, b'"last_token_usage":')
     groups: list[str] = []
     try:
@@ -191,9 +221,8 @@ def learn(line: bytes) -> re.Pattern[str] | None:
     names = [name for name in TOKENS if name in groups or name != TOKENS[_WRITES]]
     if groups != ["timestamp", *names]:
         return None
-    made = re.compile(pattern + r"\n|([^\n]*\n)", re.ASCII)
-    found = made.fullmatch(line.decode("ascii", "replace"))
-    return made if found and found[made.groups] is None else None
+    made = re.compile(pattern + r"\n", re.ASCII)
+    return made if made.fullmatch(line.decode("ascii", "replace")) else None
 
 
 def _described(value: Any, path: tuple[str, ...], groups: list[str]) -> str:
@@ -205,7 +234,7 @@ def _described(value: Any, path: tuple[str, ...], groups: list[str]) -> str:
     if type(value) is dict:
         if len(path) > _DEEP or not all(key.isidentifier() and key.isascii() for key in value):
             raise ValueError("unusual keys")
-        parts = (f'"{key}":' + _described(part, (*path, key), groups) for key, part in value.items())
+        parts = [f'"{key}":{_described(part, (*path, key), groups)}' for key, part in value.items()]
         return r"\{" + ",".join(parts) + r"\}"
     if path and path[-1] == "type":
         return f'"{value}"' if value in ("event_msg", "token_count") else _PLAIN[str]
