@@ -18,6 +18,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from session_usage import jsonl
 from session_usage.conversations import about, messages_of
 from session_usage.events import Cursor, Event, Meta, Problem, Request, ToolCall, Turn, one_by_one
 from session_usage.messages import Message
@@ -25,6 +26,7 @@ from session_usage.places import Places, here
 from session_usage.providers import provider_for
 from session_usage.providers.codex import PROVIDER
 from session_usage.providers.codex.counts import Counts
+from session_usage.providers.codex.totals import Totals, learn
 from session_usage.reconcile import better
 from session_usage.sessions import Library, listed
 
@@ -221,6 +223,141 @@ def test_usual_counts_are_counted_as_all_others_are(
     calls, others = (Bag(e for e in found if type(e) is Request) for found in (quick, slow))
     assert calls == others
     assert remembered(quick[-1]) == remembered(slow[-1])
+
+
+DULL = (
+    line("response_item", type="reasoning", summary=[]),
+    line("response_item", type="function_call_output", call_id="c", output="token_count"),
+    line("event_msg", type="agent_message", message="m"),
+    line("task_started", turn_id="another"),
+    CONTEXT,
+    line("turn_context", model="gpt-5.5", cwd="/p", turn_id="another"),
+    line("token_count", info=None, rate_limits={"primary": None}),
+)
+"""What stands between counts and changes nothing."""
+LIMITS: tuple[dict[str, Any], ...] = (
+    {},
+    {"rate_limits": {"primary": {"used_percent": 12.5, "resets_at": 1784}, "credits": None}},
+    {"rate_limits": {"plan_type": "pro", "spend_control_reached": False}, "x": [1]},
+)
+
+
+def dense(*records: Any) -> bytes:
+    return b"".join(json.dumps(r, separators=(",", ":")).encode() + b"\n" for r in records)
+
+
+def numbered(content: bytes) -> bytes:
+    """The same lines as newer versions write them."""
+    return content.replace(b'"type":"event_msg"', b'"ordinal":7,"type":"event_msg"')
+
+
+def without_turns(events: list[Any]) -> Any:
+    """What was counted, problems, and what is left to know."""
+    *others, last = one_by_one(events)
+    calls = Bag(e._replace(turn=None) for e in others if type(e) is Request)
+    return (
+        calls,
+        Bag(e for e in others if type(e) in (Problem, Meta)),
+        last.offset,
+        remembered(last),
+    )
+
+
+@st.composite
+def rollouts(draw: st.DrawFn) -> bytes:
+    """Mostly counts that go on from each other; searches, records and odd counts are rare."""
+    usual = st.one_of(STEPS, STEPS, STEPS, st.just(NONE), st.sampled_from(DULL))
+    doings = draw(st.lists(st.one_of(usual, usual, usual, DOINGS), max_size=30))
+    more = draw(st.sampled_from(LIMITS))
+    seconds = iter(range(10, 60))
+    content = dense(meta(), CONTEXT)
+    for record in logged(doings):
+        payload = dict(record["payload"]) if type(record["payload"]) is dict else record["payload"]
+        if type(payload) is dict and payload.get("type") == "token_count":
+            payload.update(more)
+            if draw(st.integers(0, 20)) == 0:
+                more = draw(st.sampled_from(LIMITS))
+        at = record["timestamp"].replace(":00.000Z", f":{next(seconds)}.012Z")
+        content += dense({**record, "timestamp": at, "payload": payload})
+    content = numbered(content) if draw(st.booleans()) else content
+    return content[:-1] if draw(st.booleans()) else content
+
+
+@example(dense(meta(), CONTEXT, *map(count, map(usage, range(1, 99)))), [], 1 << 17, 0, 4)
+@given(
+    rollouts(),
+    st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=3),
+    st.sampled_from((64, 700, 4096, 1 << 17)),
+    st.integers(0, 9),
+    st.integers(0, 4),
+)
+def test_counts_together_are_counted_as_alone(
+    tmp_path_factory: pytest.TempPathFactory,
+    content: bytes,
+    damage: list[tuple[int, int]],
+    chunk: int,
+    many: int,
+    patience: int,
+) -> None:
+    """Whatever stands between them and wherever a byte of the log is another; the full reading
+    gives the same calls."""
+    damaged = bytearray(content)
+    for at, byte in damage:
+        damaged[at % len(damaged)] = byte
+    path = write(tmp_path_factory.mktemp("together"))
+    path.write_bytes(damaged)
+    (source,) = PROVIDER.at(str(path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsonl, "CHUNK", chunk)
+        patch.setattr("session_usage.providers.codex.totals._MANY", many)
+        patch.setattr("session_usage.providers.codex.totals._PATIENCE", patience)
+        patch.setattr("session_usage.providers.codex.totals._WORTH", 0)
+        patch.setattr(Totals, "shape", None)
+        together = without_turns(list(PROVIDER.totals(source)))
+        patch.setattr(Totals, "_can_wait", lambda _: False)
+        patch.setattr(Counts, "step", lambda *_: False)
+        alone = without_turns(list(PROVIDER.totals(source)))
+    full = without_turns(list(PROVIDER.read(source)))
+    if damage:  # in what begins a turn, it is not looked for while counts wait
+        assert together[0] == alone[0] == full[0]
+    else:
+        assert together == alone
+        assert together[0] == full[0]
+
+
+@pytest.mark.parametrize("more", LIMITS[:2])
+@pytest.mark.parametrize("as_written", [bytes, numbered])
+def test_usual_counts_are_not_parsed(
+    more: dict[str, Any], as_written: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = [count(usage(n, cache_write_input_tokens=n), **more) for n in range(1, 301)]
+    path = write(tmp_path)
+    path.write_bytes(as_written(dense(meta(), CONTEXT, *counts)))
+    (source,) = PROVIDER.at(str(path))
+    parsed: list[bytes] = []
+    line_alone = Totals.line
+
+    def counted(self: Totals, each: bytes, offset: int) -> Iterator[Event]:
+        parsed.append(each)
+        return line_alone(self, each, offset)
+
+    monkeypatch.setattr(Totals, "shape", None)
+    monkeypatch.setattr(Totals, "line", counted)
+    events = list(one_by_one(PROVIDER.totals(source)))
+    assert len(parsed) == 4  # the first count begins, the second is what the others are like
+    assert len(requests(events)) == 300
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_genuine_counts_are_usual(case: str) -> None:
+    for path in (DATA / case).rglob("rollout-*.jsonl"):
+        lines = path.read_bytes().splitlines(keepends=True)
+        counts = [each for each in lines if b'"total_token_usage":{' in each]
+        shapes = [learn(each) for each in counts]
+        for shape, each in zip(shapes, counts, strict=True):
+            assert shape
+            assert shape.fullmatch(each.decode())
+        assert len({shape.pattern for shape in shapes if shape}) <= 1
 
 
 @pytest.mark.parametrize(

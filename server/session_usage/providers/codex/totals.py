@@ -37,8 +37,8 @@ _PATIENCE = 4
 """How many unusual counts among them are passed over before the rest is read one by one."""
 _WORTH = 64
 """To make a pattern takes as long as to read so many counts one by one."""
-_TIME = r'"([\dT:-]{16}):([0-5]\d)\.(\d{3})Z"'
-_COUNT = r"([1-9]\d{0,15}|0)"
+_TIME = r'"(?P<minute>[\dT:-]{16}):(?P<second>[0-5]\d)\.(?P<thousandth>\d{3})Z"'
+_COUNT = r"(?P<%s>[1-9]\d{0,15}|0)"
 _PLAIN = {
     int: r"(?:[1-9]\d*|0)",
     float: r"(?:[1-9]\d*|0)\.\d+",
@@ -47,7 +47,8 @@ _PLAIN = {
     type(None): "null",
 }
 _TOTAL = ("payload", "info", "total_token_usage")
-_WRITES = TOKENS.index("cache_write_input_tokens")
+_WRITES = "cache_write_input_tokens"
+_NEEDED = {"minute", *TOKENS} - {_WRITES}
 _LONG, _DEEP = 4096, 6
 """No pattern is made of a line that is longer or deeper."""
 _SECONDS = {f"{second:02}": second * 1000 for second in range(60)}
@@ -150,29 +151,27 @@ class Totals(Rollout):
         old, shape = self.total, self.shape
         if not lines or old is None or shape is None or self.rows is None:
             return 0
-        # what the pattern hands out of each line, and before each what it does not fit
         found = shape.split(b"".join(lines).decode("ascii", "replace"))
-        others, minutes, seconds, thousandths, *written = (
-            found[number :: shape.groups + 1] for number in range(shape.groups + 1)
-        )
+        size = shape.groups + 1
+        others = found[::size]  # before each line, what is not like it
         if any(others):
             good = next(number for number, other in enumerate(others) if other)
             return self._usual(lines[:good], offsets)
-        good = len(lines)
+        columns = {name: found[number::size] for name, number in shape.groupindex.items()}
+        minutes = columns["minute"]
         minute_ms = {minute: instant(minute + ":00.000Z") for minute in set(minutes)}
         if None in minute_ms.values():
             return 0  # no such day
-        second_ms = map(
-            add, map(minute_ms.__getitem__, minutes), map(_SECONDS.__getitem__, seconds)
-        )
-        times = list(map(add, second_ms, map(int, thousandths)))
-        figures = [list(map(int, column)) for column in written]
-        has_writes = len(figures) == len(TOKENS)
+        ms = map(_SECONDS.__getitem__, columns["second"]), map(int, columns["thousandth"])
+        times = list(map(add, map(minute_ms.__getitem__, minutes), map(add, *ms)))
+        good = len(lines)
+        has_writes = _WRITES in columns
         if not has_writes:
-            if old[_WRITES]:
+            if old[TOKENS.index(_WRITES)]:
                 return 0
-            figures.insert(_WRITES, [0] * good)
-            written.insert(_WRITES, ["0"] * good)
+            columns[_WRITES] = ["0"] * good
+        written = [columns[name] for name in TOKENS]
+        figures = [list(map(int, column)) for column in written]
         steps = [
             list(map(sub, column, chain((before,), column)))
             for before, column in zip(old, figures, strict=True)
@@ -211,30 +210,27 @@ def learn(line: bytes) -> re.Pattern[str] | None:
     """The pattern of all counts that differ from this one in plain values only; None where it is
     no count, or an unusual one."""
     record, reason = parse(line, b'"last_token_usage":')
-    groups: list[str] = []
+    if reason or len(line) > _LONG:
+        return None
     try:
-        if reason or len(line) > _LONG:
-            return None
-        pattern = _described(record, (), groups)
+        made = re.compile(_described(record, ()) + r"\n", re.ASCII)
     except ValueError:
         return None
-    names = [name for name in TOKENS if name in groups or name != TOKENS[_WRITES]]
-    if groups != ["timestamp", *names]:
+    if not made.groupindex.keys() >= _NEEDED:
         return None
-    made = re.compile(pattern + r"\n", re.ASCII)
     return made if made.fullmatch(line.decode("ascii", "replace")) else None
 
 
-def _described(value: Any, path: tuple[str, ...], groups: list[str]) -> str:
-    """The pattern of values like this one; ``groups`` are the names of what it hands out. Raises
-    ValueError where there is none."""
-    if path == ("timestamp",) or (path[:-1] == _TOTAL and path[-1] in TOKENS):
-        groups.append(path[-1])
-        return _COUNT if path[:-1] else _TIME
+def _described(value: Any, path: tuple[str, ...]) -> str:
+    """The pattern of values like this one; raises ValueError where there is none."""
+    if path == ("timestamp",):
+        return _TIME
+    if path[:-1] == _TOTAL and path[-1] in TOKENS:
+        return _COUNT % path[-1]
     if type(value) is dict:
         if len(path) > _DEEP or not all(key.isidentifier() and key.isascii() for key in value):
             raise ValueError("unusual keys")
-        parts = [f'"{key}":{_described(part, (*path, key), groups)}' for key, part in value.items()]
+        parts = [f'"{key}":{_described(part, (*path, key))}' for key, part in value.items()]
         return r"\{" + ",".join(parts) + r"\}"
     if path and path[-1] == "type":
         return f'"{value}"' if value in ("event_msg", "token_count") else _PLAIN[str]
