@@ -284,6 +284,13 @@ def rollouts(draw: st.DrawFn) -> bytes:
 
 
 @example(dense(meta(), CONTEXT, *map(count, map(usage, range(1, 99)))), [], 1 << 17, 0, 4)
+@example(
+    dense(meta(), CONTEXT, count(usage(1)), count(usage(2)), {**CONTEXT, "payload": 5}),
+    [],
+    1 << 17,
+    9,
+    4,
+)
 @given(
     rollouts(),
     st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=3),

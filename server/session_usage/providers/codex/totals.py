@@ -113,8 +113,8 @@ class Totals(Rollout):
             self.time({"timestamp": line[len(BEGIN) : AT].decode("ascii", "replace")})
             return True
         record, reason = parse(line)
-        payload = mapping(mapping(record).get("payload"))
-        if reason:
+        payload = mapping(record).get("payload")
+        if reason or type(payload) is not dict:
             return False
         if record.get("type") == "turn_context":
             model, folder = text(payload.get("model")), text(payload.get("cwd"))
