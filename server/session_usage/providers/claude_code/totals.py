@@ -144,7 +144,7 @@ class Totals(Transcript):
         self.done = False
         """Is its final usage known?"""
         self.tail: re.Match[bytes] | None = None
-        """The end of its line."""
+        """The end of the line that it is read from."""
         self.again = _NONE
         """Its output, as it is written, and what follows it."""
         self.again_at = 0
@@ -239,9 +239,10 @@ class Totals(Transcript):
 
     def _repeated(self, line: bytes) -> bool:
         """Does the line say again what the message's last one said?"""
-        if self.tail is None or self.shape is None:
+        if self.tail is None:
             return False
-        usage = self.tail.string[self.tail.start() : self.tail.end(self.shape.output) + 1]
+        shape: Shape = self.common_to[0]
+        usage = self.tail.string[self.tail.start() : self.tail.end(shape.output) + 1]
         end = repeats(line, usage[usage.rfind(USAGE) :])
         if end == ENDS and line.endswith(b"\n"):
             self.done = True
@@ -259,9 +260,9 @@ class Totals(Transcript):
     def _goes_on(self, base: int, line: bytes, lines: BytesIO, key: bytes, begin: int) -> bool:
         """Is the line, which begins as the last one that was counted, like it in all else? Then
         what it says is counted."""
-        shape = self.shape
-        tail = shape.end(line, begin) if shape else None
-        if tail is None or shape is None or tail.group(*shape.said[1]) != self.common_to[2]:
+        shape: Shape = self.common_to[0]
+        tail = shape.end(line, begin)
+        if tail is None or tail.group(*shape.said[1]) != self.common_to[2]:
             return False
         if not (key.isascii() and key.decode().isidentifier()):  # an ordinary word is one
             return False
