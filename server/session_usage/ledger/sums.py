@@ -132,7 +132,9 @@ class Sums:
         return sorted(
             kind
             for (kind,) in self.connection.execute(
-                "SELECT DISTINCT kind FROM sources WHERE owner = ? AND gone = 0", (number,)
+                # the sign: of all files that are there, a session has a few
+                "SELECT DISTINCT kind FROM sources WHERE owner = ? AND +gone = 0",
+                (number,),
             )
         )
 
