@@ -249,9 +249,7 @@ class Reader:
 
     def nobody(self) -> list[int]:
         """Rows of calls that belong to no session, one an agent that has calls."""
-        query = (
-            "SELECT id FROM sessions WHERE name = '' AND agent IN (SELECT agent FROM kinds)"
-        )
+        query = "SELECT id FROM sessions WHERE name = '' AND agent IN (SELECT agent FROM kinds)"
         return [number for (number,) in self.connection.execute(query)]
 
     def known_since(self) -> int | None:
