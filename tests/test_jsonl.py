@@ -7,6 +7,7 @@ import os
 import tracemalloc
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,27 @@ def test_chunks_of_any_size_hold_every_line_but_a_half_one(
             for line in bytes(buffer[:last]).split(b"\n"):
                 found.append((at, line, whole_line))
                 at += len(line) + 1
+    expected, offset = naive(data, lambda line: True)
+    assert [line for line in found if line[1].strip()] == expected
+    assert scan.offset == offset
+
+
+@given(LOGS, st.integers(1, 70), st.integers(8, 40))
+def test_blocks_of_any_size_hold_every_line_but_a_half_one(
+    folder: Path, data: bytes, chunk: int, limit: int
+) -> None:
+    path = folder / "log.jsonl"
+    path.write_bytes(data)
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsonl, "CHUNK", chunk)
+        patch.setattr(jsonl, "LINE_LIMIT", limit)
+        scan = Scan(str(path))
+        for base, first, lines, whole_line in scan.blocks():
+            assert first.endswith(b"\n")
+            for line in chain((first,), lines):
+                if line.endswith(b"\n"):
+                    found.append((base + lines.tell() - len(line), line[:-1], whole_line))
     expected, offset = naive(data, lambda line: True)
     assert [line for line in found if line[1].strip()] == expected
     assert scan.offset == offset
