@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _MOST = 8
 """Journals that are followed at a time: those that changed last."""
+_LIVELY, _QUIET = 0.1, 2.0
+"""Seconds between two looks, while lines come and else: the first line after a rest changes the
+ledger, and so is looked for at once."""
 _REMEMBERED = 4_096
 """Ids of events."""
 
@@ -75,7 +78,7 @@ class Tails:
             while self._tails:
                 self._nap = nap = loop.create_future()
                 pause = min([await tail.step() for tail in [*self._tails.values()]])
-                timer = loop.call_later(pause, self._wake)
+                timer = loop.call_later(pause if pause <= _LIVELY else _QUIET, self._wake)
                 await nap
                 timer.cancel()
         finally:
