@@ -116,12 +116,18 @@ def finished(
     connection: sqlite3.Connection, rest: str, values: Sequence[Any]
 ) -> list[tuple[int, Card]]:
     """(number, card) of the sessions that ``SELECT ... FROM sessions`` and ``rest`` find."""
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM sessions {rest}", values).fetchall()
-    if not rows:
-        return []
-    forms = {
-        number: _form(label) for number, label in connection.execute("SELECT id, text FROM labels")
-    }
+    cursor = connection.execute(f"SELECT {_COLUMNS} FROM sessions {rest}", values)
+    found: list[tuple[int, Card]] = []
+    forms: dict[int, _Form] = {}
+    while rows := cursor.fetchmany(_AT_ONCE):  # some at a time take little memory
+        if not forms:
+            labels = connection.execute("SELECT id, text FROM labels")
+            forms = {number: _form(label) for number, label in labels}
+        found += _finished(rows, forms)
+    return found
+
+
+def _finished(rows: Sequence[Any], forms: dict[int, _Form]) -> list[tuple[int, Card]]:
     try:
         # a list of objects is written at once, then cut; each goes on: without its last brace
         objects = [
