@@ -152,6 +152,15 @@ class Totals(Transcript):
 
     def events(self) -> Iterator[Event | Calls]:  # type: ignore[override]
         """Every event of the transcript, and last the cursor."""
+        found = [*self._once()]
+        keys = [event.key for event in found if isinstance(event, Request)]
+        keys += [row.key for calls in self.calls.values() if calls for row in calls.rows]
+        if len(set(keys)) == len(keys):
+            yield from found
+        else:  # messages that were written side by side: which line counts takes a look at each
+            yield from Transcript(self.source, START, False).events()
+
+    def _once(self) -> Iterator[Event | Calls]:
         scan = Scan(self.path)
         try:
             for base, first, lines, _ in scan.blocks():
