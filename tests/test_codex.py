@@ -242,6 +242,9 @@ LIMITS: tuple[dict[str, Any], ...] = (
 )
 
 
+BEGUN = (meta(), CONTEXT, *map(count, map(usage, (1, 2, 3))))
+
+
 def dense(*records: Any) -> bytes:
     return b"".join(json.dumps(r, separators=(",", ":")).encode() + b"\n" for r in records)
 
@@ -284,8 +287,10 @@ def rollouts(draw: st.DrawFn) -> bytes:
 
 
 @example(dense(meta(), CONTEXT, *map(count, map(usage, range(1, 99)))), [], 1 << 17, 0, 4)
+@example(dense(*BEGUN, {**CONTEXT, "payload": 5}), [], 1 << 17, 9, 4)
+@example(dense(*BEGUN, line("turn_context", cwd="/q"), count(usage(9))), [], 1 << 17, 9, 4)
 @example(
-    dense(meta(), CONTEXT, count(usage(1)), count(usage(2)), {**CONTEXT, "payload": 5}),
+    dense(*BEGUN, count(usage(3)), count(usage(9)), line("compacted", message="")),
     [],
     1 << 17,
     9,
