@@ -17,7 +17,7 @@ from test_copilot_vscode import ID, NANO, OTHER, Folder, opened, span, spans, tu
 
 from session_usage import pricing
 from session_usage.events import Meta, Request
-from session_usage.ledger import care, codec, store
+from session_usage.ledger import cards, care, codec, store
 from session_usage.ledger.address import path_of
 from session_usage.ledger.filters import Filter
 from session_usage.ledger.folds import Folding
@@ -328,6 +328,8 @@ def test_a_row_of_any_text_is_the_json_of_all_its_fields(
     ledger.keeper.connection.execute(
         "UPDATE labels SET text = CAST(replace(text, '-', '%b') AS BLOB)"
     )
+    reader.close()
+    reader = Reader(ledger.path)
     ((row,), total) = reader.sessions()
     found = json.loads(row)
     reader.close()
@@ -337,6 +339,44 @@ def test_a_row_of_any_text_is_the_json_of_all_its_fields(
     assert row == codec.dumps(found)  # no byte more than it takes
     same = found.keys() - {field, "models", *(("createdAt", "totals") if column == "row" else ())}
     assert {name: found[name] for name in same} == {name: plain[name] for name in same}
+
+
+def test_a_row_of_a_version_that_had_all_figures_in_it(ledger: Ledger) -> None:
+    ledger.sweep()
+    reader = Reader(ledger.path)
+    ((plain,), _) = reader.sessions()
+    found = json.loads(plain)
+    reader.close()
+    own = (found["createdAt"], found["updatedAt"], *found["totals"].values())
+    write = ledger.keeper.connection.execute
+    write("UPDATE labels SET text = ?", (codec.dumps([found["sources"], found["models"]]),))
+    write("UPDATE sessions SET row = ? WHERE listed", (b"\x1f".join(map(codec.dumps, own)),))
+    reader = Reader(ledger.path)
+    assert reader.sessions() == ([plain], 1)
+    reader.close()
+
+
+def test_finished_rows_are_kept_until_their_session_changes(ledger: Ledger, logs: Path) -> None:
+    ledger.sweep()
+    kept = cards.Cards()
+    reader, other = Reader(ledger.path, kept), Reader(ledger.path, kept)
+    ((before,), _) = reader.sessions()
+    assert other.sessions()[0][0] is before
+    log = journal(logs)
+    line = [each for each in log.read_bytes().splitlines() if b"session.usage_record" in each][-1]
+    usage = line.split(b'"usageId":"')[1].split(b'"')[0]
+    with log.open("ab") as file:
+        file.write(line.replace(usage, b"another") + b"\n")
+    ledger.sweep()
+    for each in (reader, other):
+        ((after,), _) = each.sessions()
+        assert json.loads(after)["totals"]["requests"] > json.loads(before)["totals"]["requests"]
+    kept.forget()
+    assert reader.sessions()[0] == [after]
+    care.forget(ledger.keeper.connection, [reader.find(names(reader)[0])])
+    assert other.sessions() == ([], 0)
+    reader.close()
+    other.close()
 
 
 def test_a_page_of_what_a_pattern_finds(ledger: Ledger) -> None:

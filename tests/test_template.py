@@ -43,7 +43,7 @@ def dumped(value: Any) -> bytes:
 
 
 def learned() -> Any:
-    template = learn(dumped(record()), record(), ("say", "content"), WANTED, FIXED)
+    template = learn(dumped(record()) + b"\n", record(), ("say", "content"), WANTED, FIXED)
     assert template is not None
     return template
 
@@ -51,7 +51,7 @@ def learned() -> Any:
 def told(line: bytes) -> dict[str, Any] | None:
     """What a line hands out, by the last word of its path."""
     template = learned()
-    found = template.fit(line, 0, len(line))
+    found = template.fit(line + b"\n")
     if found is None:
         return None
     result: dict[str, Any] = {}
@@ -133,7 +133,7 @@ def test_other_lines_are_left_to_the_parser(line: bytes) -> None:
     ],
 )
 def test_nothing_is_learned_from_an_unusual_line(value: dict[str, Any]) -> None:
-    assert learn(dumped(value), value, ("say", "content"), WANTED, FIXED) is None
+    assert learn(dumped(value) + b"\n", value, ("say", "content"), WANTED, FIXED) is None
 
 
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(-5, 10**18), st.floats(), st.text())

@@ -102,7 +102,7 @@ class Folding:
                 self._add_up(fold)
         finally:
             self.connection.execute("COMMIT")
-            for name in ("scope", "scope_tools", "parts", "members", "spans"):
+            for name in ("scope", "scope_tools"):
                 self.connection.execute(f"DROP TABLE IF EXISTS temp.{name}")
         return fold
 
@@ -167,9 +167,7 @@ class Folding:
 
     def _note(self, spans: Sequence[Span]) -> None:
         """Makes the spans a table."""
-        run = self.connection.execute
-        run("DROP TABLE IF EXISTS temp.spans")
-        run("CREATE TEMP TABLE spans(id INTEGER PRIMARY KEY, begin INTEGER UNIQUE, until INTEGER)")
+        self._empty("spans", "id INTEGER PRIMARY KEY, begin INTEGER UNIQUE, until INTEGER")
         self.connection.executemany(
             "INSERT INTO temp.spans VALUES(?, ?, ?)",
             [(at, span.begin, span.end) for at, span in enumerate(spans)],
@@ -187,19 +185,25 @@ class Folding:
             copilot, remainder = kind["billing"] == COPILOT, kind["remainder"]
             rank = BASES.index(kind["basis"])
             members.append((part, kind["id"], int(copilot), remainder, rank))
-        run = self.connection.execute
-        run("DROP TABLE IF EXISTS temp.parts")
-        run("DROP TABLE IF EXISTS temp.members")
-        run("CREATE TEMP TABLE parts(id INTEGER PRIMARY KEY)")
-        run(
-            "CREATE TEMP TABLE members(part INTEGER, kind INTEGER, copilot INTEGER,"
-            " remainder INTEGER, basis INTEGER, PRIMARY KEY(part, kind)) WITHOUT ROWID"
+        self._empty("parts", "id INTEGER PRIMARY KEY")
+        self._empty(
+            "members",
+            "part INTEGER, kind INTEGER, copilot INTEGER, remainder INTEGER, basis INTEGER,"
+            " PRIMARY KEY(part, kind)",
+            "WITHOUT ROWID",
         )
         self.connection.executemany(
             "INSERT INTO temp.parts VALUES(?)", [(part,) for part in parts.values()]
         )
         self.connection.executemany("INSERT INTO temp.members VALUES(?, ?, ?, ?, ?)", members)
         return list(parts)
+
+    def _empty(self, name: str, columns: str, kind: str = "") -> None:
+        """A table of our own with nothing in it. It is made once: after every change of tables
+        the database translates all questions anew."""
+        run = self.connection.execute
+        run(f"CREATE TEMP TABLE IF NOT EXISTS {name}({columns}) {kind}")
+        run(f"DELETE FROM temp.{name}")
 
     def _kinds(self) -> Iterator[dict[str, Any]]:
         for row in self.connection.execute(f"SELECT {', '.join(KIND)}, remainder, id FROM kinds"):

@@ -66,14 +66,16 @@ _MOST = 2**63 - 1
 
 
 class Reader:
-    """Reads one ledger, in one thread. Raises sqlite3.Error when there is none."""
+    """Reads one ledger, in one thread. Raises sqlite3.Error when there is none. ``kept`` are
+    rows that other readers of the same file have finished."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, kept: cards.Cards | None = None) -> None:
         self.path = path
         self.connection = store.reader(path)
         self.connection.create_function("contains", 2, _contains, deterministic=True)
         self.connection.execute("PRAGMA temp_store = MEMORY")
         self.facts = Facts(self.connection)
+        self._cards = cards.Cards() if kept is None else kept
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -124,7 +126,7 @@ class Reader:
         total = self.connection.execute(
             f"SELECT count(*) FROM sessions WHERE {where}", values
         ).fetchone()[0]
-        rows = cards.finished(
+        rows = self._cards.rows(
             self.connection,
             f"WHERE {where} ORDER BY updated_ms DESC, name DESC LIMIT ? OFFSET ?",
             (*values, min(limit, _MOST), min(offset, _MOST)),
@@ -159,7 +161,7 @@ class Reader:
 
     def row(self, ref: Ref) -> bytes:
         """The prepared ``SessionRow`` of a session; raises SessionNotFound once it is forgotten."""
-        found = cards.finished(self.connection, "WHERE id = ? AND row IS NOT NULL", (ref.id,))
+        found = self._cards.rows(self.connection, "WHERE id = ? AND row IS NOT NULL", (ref.id,))
         if not found:
             raise SessionNotFound(f"no session {ref.name!r}")
         return found[0]
@@ -190,7 +192,8 @@ class Reader:
         return {
             store.restored(path): offset
             for path, offset in self.connection.execute(
-                f"SELECT path, offset FROM sources WHERE kind = ? AND gone = 0{owner}"
+                # the sign: of all files that are there, a session has a few
+                f"SELECT path, offset FROM sources WHERE kind = ? AND +gone = 0{owner}"
                 " ORDER BY position, path",
                 (kind,) if ref is None else (kind, ref.id),
             )
@@ -236,16 +239,17 @@ class Reader:
             values += [len(below) + 1, below + "/", below + "\\"]
         if places:
             terms.append("(" + " OR ".join(places) + ")")
+        order = "" if agents else "INDEXED BY sessions_updated"  # else all are read and sorted
         row = self.connection.execute(
-            f"SELECT id, agent, name FROM sessions WHERE {' AND '.join(terms)}"
+            f"SELECT id, agent, name FROM sessions {order} WHERE {' AND '.join(terms)}"
             " ORDER BY updated_ms DESC, name DESC LIMIT 1",
             values,
         ).fetchone()
         return None if row is None else Ref(row[0], row[1], store.restored(row[2]))
 
     def nobody(self) -> list[int]:
-        """Rows of calls that belong to no session, one an agent."""
-        query = "SELECT id FROM sessions WHERE name = ''"
+        """Rows of calls that belong to no session, one an agent that has calls."""
+        query = "SELECT id FROM sessions WHERE name = '' AND agent IN (SELECT agent FROM kinds)"
         return [number for (number,) in self.connection.execute(query)]
 
     def known_since(self) -> int | None:
@@ -328,7 +332,8 @@ class Reader:
         """Files that are there, by agent and kind."""
         result: dict[str, dict[str, int]] = {}
         for agent, kind, count in self.connection.execute(
-            "SELECT agent, kind, count(*) FROM sources WHERE gone = 0 GROUP BY agent, kind"
+            "SELECT o.agent, o.kind, count(*) FROM files f JOIN origins o ON o.id = f.origin"
+            " WHERE f.gone = 0 GROUP BY f.origin"
         ):
             result.setdefault(agent, {})[kind] = count
         return result
@@ -349,7 +354,7 @@ class Reader:
         """The problems of all sessions, as JSON fields."""
         result: list[Any] = []
         for (data,) in self.connection.execute(
-            "SELECT trouble FROM sessions WHERE trouble IS NOT NULL ORDER BY updated_ms DESC"
+            "SELECT trouble FROM sessions WHERE problems > 0 ORDER BY +updated_ms DESC"
         ):
             result += codec.loads_little(data)
         return result

@@ -96,6 +96,8 @@ class Scanner:
         self.waiting: set[str] = set()
         self._ids: dict[Session, int] = {}
         self._known: dict[Key, Known] = {}
+        self._at: dict[str, list[Key]] = {}
+        """The known sources at a path."""
         self._version = -1
         self._rests: dict[Key, float] = {}
         self.folders = Folders()
@@ -171,8 +173,7 @@ class Scanner:
     def touched(self, paths: Iterable[str]) -> list[list[Found]]:
         """Those of the known sources at ``paths`` that changed, without looking anywhere else."""
         self._load()
-        wanted = set(paths)
-        return self._grown(key for key in self._known if key[0] in wanted)
+        return self._grown(key for path in set(paths) for key in self._at.get(path, ()))
 
     def _grown(self, keys: Iterable[Key]) -> list[list[Found]]:
         """Those of these sources that changed; databases first, then the newest."""
@@ -217,8 +218,7 @@ class Scanner:
 
     def knows(self, paths: Iterable[str]) -> bool:
         """Are all of these known logs? If not, something new is there."""
-        known = {key[0] for key in self._known}
-        return known.issuperset(paths)
+        return self._at.keys() >= set(paths)
 
     def stirred(self) -> bool:
         """Is something new in a folder where logs appear? Much cheaper than a sweep."""
@@ -236,6 +236,7 @@ class Scanner:
             return
         self._version = version
         self._known.clear()
+        self._at.clear()
         self._ids.clear()
         for row in self.connection.execute(
             "SELECT s.id, s.path, s.kind, s.session, s.size, s.mtime_ns, s.gone, o.agent, o.name"
@@ -244,7 +245,12 @@ class Scanner:
             number, path, kind, session, size, mtime_ns, gone, agent, name = row
             owner = None if agent is None else (agent, store.restored(name))
             key = store.restored(path), kind, store.restored(session)
-            self._known[key] = Known(number, owner, size, mtime_ns, bool(gone))
+            self._know(key, Known(number, owner, size, mtime_ns, bool(gone)))
+
+    def _know(self, key: Key, known: Known) -> None:
+        if key not in self._known:
+            self._at.setdefault(key[0], []).append(key)
+        self._known[key] = known
 
     def _note_gone(self, found: Iterable[Key]) -> None:
         missing = self._known.keys() - found
@@ -302,7 +308,8 @@ class Scanner:
             self.connection.executemany(
                 "INSERT OR IGNORE INTO dirty VALUES(?)", [(number,) for number in touched]
             )
-        self._known.update(written)
+        for key, known in written:
+            self._know(key, known)
         self.folders.unread.difference_update(key for key, _ in written)
         return touched
 

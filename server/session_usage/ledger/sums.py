@@ -132,7 +132,9 @@ class Sums:
         return sorted(
             kind
             for (kind,) in self.connection.execute(
-                "SELECT DISTINCT kind FROM sources WHERE owner = ? AND gone = 0", (number,)
+                # the sign: of all files that are there, a session has a few
+                "SELECT DISTINCT kind FROM sources WHERE owner = ? AND +gone = 0",
+                (number,),
             )
         )
 
@@ -233,9 +235,10 @@ class Sums:
         begun = [at for usage, _ in counted if (at := moment(usage)) is not None]
         begin, _ = times(session)
         project = project_of(meta.workspace, meta.project)
-        row = cards.packed(iso(meta.created_ms or begin), iso(updated_ms or None), totals.wire())
+        wire = totals.wire()
+        row = cards.packed(iso(meta.created_ms or begin), iso(updated_ms or None), wire)
         best = sorted(models, key=lambda name: (-models[name], name))
-        label = self._number("labels", (cards.label(there, best),))
+        label = self._number("labels", (cards.label(there, best, wire),))
         trouble = [problem_wire(problem) for problem in session.problems]
         listed = int(
             session.id is not None and (has_sources or bool(session.requests) or bool(meta.path))

@@ -84,9 +84,12 @@ class LogSession(CopilotSession):
         self._moved_ms = int(clock() * 1000)
         self._task: asyncio.Task[None] | None = None
 
-    def on(self, handler: Handler, offset: int | None = None) -> Callable[[], None]:
+    def on(
+        self, handler: Handler, offset: int | None = None, follow: bool = True
+    ) -> Callable[[], None]:
         """As in CopilotSession; what is appended from the first call on is an event, or what
-        lies behind byte ``offset``, where a line begins."""
+        lies behind byte ``offset``, where a line begins. Unless ``follow``, somebody calls
+        ``step`` or ``poll``."""
         if self._offset is None:
             size, self._inode = _stat(self.path)
             self._offset = _whole_lines(self.path, size) if offset is None else offset
@@ -96,7 +99,7 @@ class LogSession(CopilotSession):
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return unsubscribe
-        if self._task is None or self._task.done():
+        if follow and (self._task is None or self._task.done()):
             self._task = loop.create_task(self._follow())
         return unsubscribe
 
@@ -140,12 +143,14 @@ class LogSession(CopilotSession):
 
     async def _follow(self) -> None:
         while self._handlers:
-            still = _stat(self.path) == (self._offset, self._inode)
-            self._deliver([] if still else await asyncio.to_thread(self._appended))
-            quiet_ms = int(self._clock() * 1000) - self._moved_ms
-            await asyncio.sleep(
-                next((pause for until_ms, pause in _PAUSES if quiet_ms < until_ms), _SLOWEST)
-            )
+            await asyncio.sleep(await self.step())
+
+    async def step(self) -> float:
+        """As ``poll``, without reading in the loop; returns the seconds until the next."""
+        still = _stat(self.path) == (self._offset, self._inode)
+        self._deliver([] if still else await asyncio.to_thread(self._appended))
+        quiet_ms = int(self._clock() * 1000) - self._moved_ms
+        return next((pause for until_ms, pause in _PAUSES if quiet_ms < until_ms), _SLOWEST)
 
     def _deliver(self, events: list[SessionEvent]) -> None:
         now_ms = int(self._clock() * 1000)

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from session_usage.ledger.query import Change, Reader
     from session_usage.rpc.server import Server
 
-_REST_SECONDS, _INDEXING_SECONDS = 0.1, 0.5
+_REST_SECONDS, _INDEXING_SECONDS = 0.04, 0.5
 """Between two rounds of notifications; while history is read every round finds something new."""
+_REST_SHARE = 3
+"""A round is followed by a rest of this many times the time it took, at least."""
 _MOST = 64
 _HELD = 1_000
 """Events of sessions that the ledger does not have yet."""
@@ -67,7 +69,7 @@ class Board:
         self._begun_ns = 0
         self._task: asyncio.Task[None] | None = None
         self._again = False
-        self._last = 0.0
+        self._last = self._took = 0.0
         self._rows: dict[str, dict[str, Any]] = {}
         self._waiting: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_HELD)
         self._early: dict[str, dict[str, int | None]] = {}
@@ -145,12 +147,15 @@ class Board:
         while self._again:
             indexing = self._server.indexer.indexing
             rest = _INDEXING_SECONDS if indexing else _REST_SECONDS
+            rest = max(rest, self._took * _REST_SHARE)
             rest += self._last - time.monotonic()
             if rest > 0:
                 await asyncio.sleep(rest)
             self._again = False
+            begun = time.monotonic()
             await self._round()
             self._last = time.monotonic()
+            self._took = self._last - begun
 
     async def _round(self) -> None:
         from session_usage.rpc import status

@@ -19,6 +19,7 @@ from session_usage.protocol import InitializationOptions, Settings
 from session_usage.rpc.registry import FIRST_ANSWER
 
 if TYPE_CHECKING:
+    from session_usage.ledger.cards import Cards
     from session_usage.ledger.query import Reader, Ref
     from session_usage.live.clock import Journals
     from session_usage.pricing import Prices
@@ -88,6 +89,7 @@ class Desk:
         self.ready = asyncio.Event()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="ledger")
         self._local = threading.local()
+        self._cards: tuple[tuple[str, Any], Cards] | None = None
         self.mend: Callable[[], None] = lambda: None
         """Asks for a look at the ledger, which may be damaged."""
 
@@ -272,17 +274,30 @@ class Desk:
         from session_usage.ledger.query import Reader
 
         reader: Reader | None = getattr(self._local, "reader", None)
-        file = store.file_of(self.path)
-        if reader is None or self._local.of != (self.path, file):
+        of = self.path, store.file_of(self.path)
+        if reader is None or self._local.of != of:
             replaced = reader is not None
             if reader is not None:
                 reader.close()
                 self._local.reader = None
-            self._local.reader = reader = Reader(self.path)
-            self._local.of = self.path, file
+            self._local.reader = reader = Reader(self.path, self._kept(of))
+            self._local.of = of
             if replaced and not store.get(reader.connection, "complete"):
                 raise store.Damaged("it is being made anew")
         return reader
+
+    def _kept(self, of: tuple[str, Any]) -> Cards:
+        """The rows that were finished of this file."""
+        from session_usage.ledger.cards import Cards
+
+        if self._cards is None or self._cards[0] != of:
+            self._cards = of, Cards()
+        return self._cards[1]
+
+    def let_go(self) -> None:
+        """Nobody has asked for much for a while."""
+        if self._cards is not None:
+            self._cards[1].forget()
 
     async def work(self, work: Callable[[], _T]) -> _T:
         """Runs ``work`` in a thread."""

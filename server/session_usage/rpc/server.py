@@ -34,7 +34,8 @@ NOT_INITIALIZED, CANCELLED = -32002, -32800
 _SWITCH_SECONDS = 0.001
 """How long a thread that works may keep the loop from answering."""
 _LARGE = 1 << 18
-_TIDY_SECONDS = 2.0
+_TIDY_SECONDS, _KEPT_SECONDS = 2.0, 60.0
+"""After the last large answer: what it took goes, then what the next would be made of."""
 _EXECUTE = "workspace/executeCommand"
 
 log = logging.getLogger("session_usage.rpc")
@@ -149,7 +150,7 @@ class Server(LanguageServer):
         self.indexer = Indexer(self.desk.path, self.desk.places, self._heard)
         self.token = token
         self._give_back = give_back
-        self._giving: asyncio.TimerHandle | None = None
+        self._giving: tuple[asyncio.TimerHandle, ...] = ()
         self.initialized = False
         self.stopping = False
         self.exit_code: int | None = None
@@ -215,9 +216,17 @@ class Server(LanguageServer):
 
     def _tidy(self) -> None:
         """A while after the last large answer, gives the memory back that it took."""
-        if self._giving is not None:
-            self._giving.cancel()
-        self._giving = asyncio.get_running_loop().call_later(_TIDY_SECONDS, self._give_back)
+        for timer in self._giving:
+            timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._giving = (
+            loop.call_later(_TIDY_SECONDS, self._give_back),
+            loop.call_later(_KEPT_SECONDS, self._let_go),
+        )
+
+    def _let_go(self) -> None:
+        self.desk.let_go()
+        self._give_back()
 
     def notified(self, method: str, params: Any) -> None:
         """A notification: what we do not know is passed over."""

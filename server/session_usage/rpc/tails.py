@@ -6,7 +6,8 @@ they asked. What comes from both sides has one id and is told once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 _MOST = 8
 """Journals that are followed at a time: those that changed last."""
+_LIVELY, _QUIET = 0.1, 2.0
+"""Seconds between two looks, while lines come and else: the first line after a rest changes the
+ledger, and so is looked for at once."""
 _REMEMBERED = 4_096
 """Ids of events."""
 
@@ -24,6 +28,8 @@ class _Tail(NamedTuple):
     path: str
     close: Callable[[], None]
     offset: Callable[[], int]
+    step: Callable[[], Awaitable[float]]
+    """Looks at the journal; returns the seconds until the next look."""
 
 
 class Tails:
@@ -34,6 +40,8 @@ class Tails:
         self._offsets: dict[str, int] | None = None
         self._tails: dict[str, _Tail] = {}
         self._ids: dict[str, None] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._nap: asyncio.Future[None] | None = None
         self.live: str | None = None
         """The session whose events come from a CLI: it tells itself when it is idle."""
 
@@ -59,6 +67,26 @@ class Tails:
         self._tails[session] = tail or self._follow(session, path, offset)
         if len(self._tails) > _MOST:
             self._end(self._tails.pop(next(iter(self._tails))))
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._watch())
+        self._wake()
+
+    async def _watch(self) -> None:
+        """Looks at all journals in turn: to be woken up costs more than a look."""
+        loop = asyncio.get_running_loop()
+        try:
+            while self._tails:
+                self._nap = nap = loop.create_future()
+                pause = min([await tail.step() for tail in [*self._tails.values()]])
+                timer = loop.call_later(pause if pause <= _LIVELY else _QUIET, self._wake)
+                await nap
+                timer.cancel()
+        finally:
+            self._task = None
+
+    def _wake(self) -> None:
+        if self._nap is not None and not self._nap.done():
+            self._nap.set_result(None)
 
     def _follow(self, session: str, path: str, offset: int) -> _Tail:
         from session_usage.live.journal import LogSession
@@ -73,8 +101,8 @@ class Tails:
 
         assert self._offsets is not None
         log = LogSession(path)
-        close = log.on(heard, self._offsets.get(path, offset))
-        return _Tail(path, close, lambda: log.offset)
+        close = log.on(heard, self._offsets.get(path, offset), follow=False)
+        return _Tail(path, close, lambda: log.offset, log.step)
 
     def _end(self, tail: _Tail) -> None:
         tail.close()
@@ -98,3 +126,4 @@ class Tails:
             tail.close()
         self._tails.clear()
         self._offsets = None
+        self._wake()

@@ -35,8 +35,9 @@ _WINDOWS = 6
 """So many of the latest windows of each VS Code are where sessions are born."""
 _PAUSES = ((10.0, 0.04), (60.0, 0.1), (1800.0, 0.25))
 """(seconds since something happened, seconds between two looks)."""
-_OTHERS, _QUIET_OTHERS = 0.2, 0.45
-"""Seconds between two looks at anything but the few newest logs; after a quiet minute."""
+_OTHERS, _QUIET_OTHERS = 0.2, 0.7
+"""Seconds between two looks at anything but the few newest logs, and at what other processes
+write to the ledger; after a quiet minute."""
 _SLOWEST = 0.5
 _SHARE = 2_000
 """A sweep, or a look around, may take this part of the time until the next."""
@@ -81,9 +82,9 @@ class Watcher:
                 self.take_over()
             if self.writing and now >= self.next_sweep:
                 self.sweep()
-            elif self.writing:
-                self.look()
-            self.notice()
+                self.notice()
+            elif not self.writing or self.look():
+                self.notice()
             self.obey(self.pause())
 
     def give_up(self, error: Exception) -> bool:
@@ -209,14 +210,16 @@ class Watcher:
         if self.pausing:
             self.lines.put({})
 
-    def look(self) -> None:
-        """Looks at the newest logs; a changed folder means that something new is in it."""
+    def look(self) -> bool:
+        """Looks at the newest logs; a changed folder means that something new is in it. False
+        when nothing was done."""
         changed = set(self.keeper.scanner.waiting)
         if self.events is not None:
             changed |= {path.removesuffix("-wal") for path in self.events.take()}
         looked = list(self.seen.items())
         now = time.monotonic()
-        if now < self.next_others:
+        brief = now < self.next_others
+        if brief:
             looked = looked[:_NEWEST]
         else:
             quiet = now - self.last_change > _PAUSES[1][0]
@@ -230,12 +233,13 @@ class Watcher:
         if changed:  # what changed last is looked at most often
             first = {path: self.seen[path] for path in changed if path in self.seen}
             self.seen = {**first, **self.seen}
-        if not changed and not self.changed_by_others():
-            return
+        if not changed and (brief or not self.changed_by_others()):
+            return False
         if not self.keeper.scanner.knows(changed):
             self.next_sweep = min(self.next_sweep, time.monotonic())
         self.keeper.look(changed, self.interrupted)
         self.last_change = time.monotonic()
+        return True
 
     def look_around(self) -> set[str]:
         """Now and then: sweeps soon when something is new in any folder of logs; returns those

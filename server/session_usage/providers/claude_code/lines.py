@@ -49,19 +49,23 @@ USAGE = b'"usage":{'
 _END = b'"stop_reason":'
 _END_WITHIN = 128
 """How far before its usage the end of a message stands."""
-_DIGITS = b"0123456789"
+_ABORTED = b'"isAbortedMidStream"'
 
 
 GOES_ON, ENDS = b'n"'
 
 
-def repeats(line: bytearray, begin: int, stop: int, written: bytes) -> int:
-    """If a message's line has the usage that was ``written`` before, up to its output: does the
-    message end with it (``ENDS``), or is its end null (``GOES_ON``)? 0 for every other line."""
-    at = line.rfind(USAGE, begin, stop)
-    if at < 0 or not line.startswith(written, at) or line[at + len(written)] in _DIGITS:
+def repeats(line: bytes, written: bytes) -> int:
+    """If a message's line has the usage that was ``written`` before, up to its output and what
+    follows it: does the message end with it (``ENDS``), or is its end null (``GOES_ON``)?
+    Another number for every other line."""
+    at = line.rfind(USAGE)
+    if at < 0 or not line.startswith(written, at) or line.find(_ABORTED) >= 0:
         return 0
-    end = line.rfind(_END, max(begin, at - _END_WITHIN), at)
-    if end < 0 or line.find(b'"isAbortedMidStream"', begin, stop) >= 0:
-        return 0
-    return line[end + len(_END)]
+    return ends(line, at - _END_WITHIN, at)
+
+
+def ends(line: bytes, begin: int, end: int) -> int:
+    """The same of a line whose end of the message is said from ``begin`` to ``end``."""
+    at = line.rfind(_END, max(0, begin), end)
+    return line[at + len(_END)] if at >= 0 else 0

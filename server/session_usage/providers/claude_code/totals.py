@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from io import BytesIO
+from itertools import chain
 from typing import Any
 
 from session_usage.events import START, Calls, Cursor, Event, Request, Row, Source
 from session_usage.jsonl import Scan, parse
+from session_usage.providers.claude_code.columns import Written, rows
 from session_usage.providers.claude_code.lines import (
     ENDS,
     GOES_ON,
     TYPE_WITHIN,
     USAGE,
+    ends,
     repeats,
     skip,
     skip_for_totals,
 )
 from session_usage.providers.claude_code.transcript import Transcript
-from session_usage.template import COUNT, TEXT, TIME, WORD, Path, Template, learn
+from session_usage.template import COUNT, TEXT, TIME, WORD, Alike, Path, Template, learn
 from session_usage.values import instant, mapping, text
 
 _DULL = (b'"type":"user"', b'"type":"tool_result"', b'"type":"attachment"', b'"type":"progress"')
@@ -62,10 +67,16 @@ _FIXED = {("type",), *((*_USAGE, "iterations", number, "type") for number in ran
 _UNUSUAL = ("forkedFrom", "requestSessionId", "isAbortedMidStream", "isApiErrorMessage", "error")
 """What only lines of another meaning have: copies and failures."""
 _JUMP: Path = ("message", "content")
+_USAGE_WITHIN = 512
+"""How far before its output the usage begins, and the end of the message before that."""
+_OUTPUT = b'"output_tokens":'
+_KIND, _PROMPT = b'"type":"assistant"', b'"type":"user"'
+_NONE = b"\n\n"
+"""No line begins so."""
+_UNLIKE = Alike(0, _NONE, 0, 0, b"")
 _PATIENCE = 4
 """How many lines of a transcript are parsed for want of a shape before one is learned from."""
 _MOST = 8
-_new = tuple.__new__
 _BEFORE = 1 << 16
 """How far before a counter its time is looked for first."""
 _met: list[Shape] = []
@@ -76,21 +87,23 @@ class Shape:
     """A template, and where in it is what a call says."""
 
     def __init__(self, template: Template) -> None:
+        self.template = template
         self.fit = template.fit
+        self.end = template.end
         self.said = [
-            [number for number, path in enumerate(paths, 1) if path in _SAID]
+            [number for number, path in enumerate(paths, 1) if path in _SAID] or [len(paths) + 1]
             for paths in (template.heads, template.tails)
         ]
         (self.key,), _ = template.places(_KEY)
         _, (minute, *figures) = template.places(_TIME, *_FIGURES)
-        self.figures = minute, minute + 1, minute + 2, *figures
-        self.output = figures[1]
+        end, self.output, *_ = figures
+        self.figures = minute, end, minute + 1, minute + 2, *figures[1:]
 
 
-def _learn(line: bytearray) -> None:
+def _learn(line: bytes) -> None:
     if len(_met) >= _MOST or line.find(b'"usage":') < 0:
         return
-    if any(shape.fit(line, 0, len(line)) for shape in _met):
+    if any(shape.fit(line) for shape in _met):
         return  # parsed for another reason
     record, reason = parse(line)
     if reason or not record.keys().isdisjoint(_UNUSUAL):
@@ -117,24 +130,45 @@ class Totals(Transcript):
         """By what they have in common; None: such lines are not usual."""
         self.common_to: tuple[Any, ...] = ()
         """What the last row has in common with others, as it is written."""
+        self.alike: Alike = _UNLIKE
+        """How lines begin that say so, too."""
+        self.dull = _NONE
+        """How a prompt or a tool's result goes on at the same place."""
         self.rows: list[Row] = []
-        self.key = self.mark = b""
+        """Where the calls go that have this in common."""
+        self.written: list[Written] = []
+        """The last of them, not in ``rows`` yet."""
+        self.key = b""
         """The message of the last row, as it is written."""
         self.late: list[Request] = []
         self.done = False
         """Is its final usage known?"""
-        self.usage = b""
-        """Its usage, as it is written, up to the output."""
+        self.tail: re.Match[bytes] | None = None
+        """The end of the line that it is read from."""
+        self.again = _NONE
+        """Its output, as it is written, and what follows it."""
+        self.again_at = 0
+        """Where that begins, counted from the end of its line."""
 
     def events(self) -> Iterator[Event | Calls]:  # type: ignore[override]
         """Every event of the transcript, and last the cursor."""
+        found = [*self._once()]
+        keys = [event.key for event in found if isinstance(event, Request)]
+        keys += [row.key for calls in self.calls.values() if calls for row in calls.rows]
+        if len(set(keys)) == len(keys):
+            yield from found
+        else:  # messages that were written side by side: which line counts takes a look at each
+            yield from Transcript(self.source, START, False).events()
+
+    def _once(self) -> Iterator[Event | Calls]:
         scan = Scan(self.path)
         try:
-            for base, buffer, last, _ in scan.chunks():
-                yield from self._lines(base, buffer, last)
+            for base, first, lines, _ in scan.blocks():
+                yield from self._lines(base, first, lines)
         except OSError as error:
             yield self.unreadable(error)
         self._leave()
+        self._settle()
         for calls in self.calls.values():
             if calls and calls.rows:
                 yield calls
@@ -153,6 +187,7 @@ class Totals(Transcript):
     def _catch_up(self, offset: int) -> None:
         """Sees to the latest time before ``offset``, which is that of a counter there: most lines
         were passed over, and the time of a log goes on, so its last lines tell."""
+        self._settle()
         for calls in self.calls.values():
             if calls and calls.rows and calls.rows[-1].started_ms is not None:
                 self.seen_at(calls.rows[-1].started_ms)
@@ -168,99 +203,134 @@ class Totals(Transcript):
                 if record and record.get("type") in ("user", "assistant"):
                     found = self.moment(record) is not None or found
 
-    def _lines(self, base: int, buffer: bytearray, last: int) -> Iterator[Event]:
+    def _lines(self, base: int, first: bytes, lines: BytesIO) -> Iterator[Event]:
         """This loop runs for every line of every log."""
-        find, starts = buffer.find, buffer.startswith
-        stop = -1
-        while stop < last:
-            begin = stop + 1
-            stop = find(b"\n", begin, last + 1)
-            at = find(b'"type":', begin, stop)
-            if starts(_DULL, at) and at - begin <= TYPE_WITHIN:
+        dull, alike = self.dull, self.alike
+        at, before, key_begin, key_end, after = alike
+        for line in chain((first,), lines):
+            if line.startswith(dull, at):
                 continue
-            if self.mark and find(self.mark, begin, min(stop, begin + TYPE_WITHIN)) >= 0:
-                end = repeats(buffer, begin, stop, self.usage) if self.usage else 0
-                if end == GOES_ON:
+            usual = line.startswith(before, at) and line.startswith(after, key_end)
+            if usual:
+                key = line[key_begin:key_end]
+                if key == self.key and (self._said_again(line) or self._repeated(line)):
                     continue
-                if end == ENDS:
-                    self.done = True
+                if self._goes_on(base, line, lines, key, key_end):
                     continue
-            if self._counted(base, buffer, begin, stop) or skip_for_totals(buffer, begin, stop):
-                continue
-            line = buffer[begin:stop]
-            self._leave(line)
-            self.common_to = ()
-            self.parsed += 1
-            if self.parsed % _PATIENCE == 0:
-                _learn(line)
-            yield from self.line(line, base + begin)
+            else:
+                place = line.find(b'"type":', 0, TYPE_WITHIN)
+                if line.startswith(_DULL, place):
+                    continue
+                marked = self.key and line.find(b'"id":"%s"' % self.key, 0, TYPE_WITHIN) >= 0
+                if marked and self._repeated(line):
+                    continue
+            if not line.endswith(b"\n"):
+                break  # it goes on in the next block
+            offset = base + lines.tell() - len(line)
+            if not self._counted(line, offset) and not skip_for_totals(line, 0, len(line) - 1):
+                self._leave(line)
+                self.common_to, self.alike, self.dull = (), _UNLIKE, _NONE
+                self.parsed += 1
+                if self.parsed % _PATIENCE == 0:
+                    _learn(line)
+                yield from self.line(line[:-1], offset)
+            dull, alike = self.dull, self.alike
+            at, before, key_begin, key_end, after = alike
 
-    def _counted(self, base: int, buffer: bytearray, begin: int, stop: int) -> bool:
+    def _repeated(self, line: bytes) -> bool:
+        """Does the line say again what the message's last one said?"""
+        if self.tail is None:
+            return False
+        shape: Shape = self.common_to[0]
+        usage = self.tail.string[self.tail.start() : self.tail.end(shape.output) + 1]
+        end = repeats(line, usage[usage.rfind(USAGE) :])
+        if end == ENDS and line.endswith(b"\n"):
+            self.done = True
+        return end in (ENDS, GOES_ON)
+
+    def _said_again(self, line: bytes) -> bool:
+        """The same of a line that begins as the message's last one and is as long after that."""
+        at = len(line) - self.again_at
+        if not line.startswith(self.again, at):
+            return False
+        if not self.done:
+            self.done = ends(line, at - _USAGE_WITHIN, at) == ENDS
+        return True
+
+    def _goes_on(self, base: int, line: bytes, lines: BytesIO, key: bytes, begin: int) -> bool:
+        """Is the line, which begins as the last one that was counted, like it in all else? Then
+        what it says is counted."""
+        shape: Shape = self.common_to[0]
+        tail = shape.end(line, begin)
+        if tail is None or tail.group(*shape.said[1]) != self.common_to[2]:
+            return False
+        if not (key.isascii() and key.decode().isidentifier()):  # an ordinary word is one
+            return False
+        return self._count(base + lines.tell() - len(line), line, shape, key, tail)
+
+    def _counted(self, line: bytes, offset: int) -> bool:
         """Is the line of a known shape? Then what it says is counted."""
         shape = self.shape
-        found = shape.fit(buffer, begin, stop) if shape else None
+        found = shape.fit(line) if shape else None
         if found is None or shape is None:
             for shape in _met:
-                found = shape.fit(buffer, begin, stop)
+                found = shape.fit(line)
                 if found is not None:
                     self.shape = shape
                     break
             else:
                 return False
         head, tail = found
+        key = head[shape.key]
         said = shape, head.group(*shape.said[0]), tail.group(*shape.said[1])
         # the next line of a message that says something else is for the parser
-        if said != self.common_to and (
-            head[shape.key] == self.key or not self._says(said, buffer[begin:stop])
-        ):
+        if said != self.common_to and (key == self.key or not self._says(said, line[:-1])):
             return False
-        figures: tuple[Any, ...] = tail.group(*shape.figures)
-        minute, second, thousandth, end, output, prompt, read, write, hour, rest, thought = figures
+        if not self._count(offset, line, shape, key, tail):
+            return False
+        self.alike = shape.template.alike(line, head, shape.key) or _UNLIKE
+        before, kind, _ = self.alike.before.partition(_KIND)
+        self.dull = before + _PROMPT if kind else _NONE
+        return True
+
+    def _count(
+        self, offset: int, line: bytes, shape: Shape, written: bytes, tail: re.Match[bytes]
+    ) -> bool:
+        """Counts what a line of a message says that has all else in common with the last row."""
+        minute, end, *_ = figures = tail.group(*shape.figures)
         at_ms = _minutes.get(minute) or _minute(minute)
         if at_ms is None:
             return False
-        at_ms += int(second + thousandth)
-        written, used, ended = head[shape.key], int(output), end != b"null"
         key = written.decode()
-        if written == self.key:
-            best = self.rows[-1]
-            if used <= (best.output_tokens or 0):
-                self.done = self.done or (ended and used == best.output_tokens)
-                return True
-            at_ms = best.started_ms
-            self.rows.pop()
-        elif key in self.seen:
-            return False
-        else:
+        call = key, offset, at_ms, figures[2:]
+        if written != self.key:
+            if key in self.seen:
+                return False
             if not self.done:
                 self._leave()
-            self.key, self.mark = written, b'"id":"%s"' % written
-        self.done = ended
-        stop = tail.end(shape.output)
-        at = buffer.rfind(USAGE, begin, stop)
-        self.usage = bytes(buffer[at:stop]) if at >= 0 else b""
-        prompt = int(prompt)
-        if read:
-            read = int(read)
-            prompt += read
-        if write:
-            write = int(write)
-        if hour or rest:
-            parts = int(rest or 0)
-            if hour:
-                hour = int(hour)
-                parts += hour
-            if write is None or parts > write:
-                write = parts
-        if write:
-            prompt += write
-        if thought:
-            thought = int(thought)
-        own = key, base + begin, at_ms, prompt, read, write, hour, used, thought, None, None, None
-        self.rows.append(_new(Row, own))
+            self.key, self.done = written, end != b"null"
+            self.written.append(call)
+        else:
+            self._settle()
+            best, (row,) = self.rows[-1], rows([call])
+            more = (row.output_tokens or 0) - (best.output_tokens or 0)
+            if more <= 0:
+                self.done = self.done or (not more and end != b"null")
+                return True
+            self.rows[-1] = row._replace(started_ms=best.started_ms)
+            self.done = end != b"null"
+        begin, stop = tail.span(shape.output)
+        begin -= len(_OUTPUT)
+        self.tail, self.again, self.again_at = tail, line[begin : stop + 1], len(line) - begin
         return True
 
-    def _says(self, said: tuple[Any, ...], line: bytearray) -> bool:
+    def _settle(self) -> None:
+        """Makes rows of what is written."""
+        if self.written:
+            self.rows += rows(self.written)
+            self.written.clear()
+
+    def _says(self, said: tuple[Any, ...], line: bytes) -> bool:
         """Remembers what a line of a known shape says of its session and its call, if it says
         something else than the line before. False: it is no usual line."""
         record, reason = parse(line, b'"usage":')
@@ -278,22 +348,24 @@ class Totals(Transcript):
             return False
         if self.rows is not calls.rows:
             self._leave()
+            self._settle()
             self.rows = calls.rows
-        self.common_to = said
+        self.common_to, self.alike, self.dull = said, _UNLIKE, _NONE
         self.facts["model"] = model
         return True
 
-    def _leave(self, line: bytearray | None = None) -> None:
+    def _leave(self, line: bytes | None = None) -> None:
         """What follows is another message, or a ``line`` that must be parsed."""
         if self.key and (line is not None or not self.done):
-            best = self.rows[-1]
+            (best,) = rows(self.written[-1:]) if self.written else self.rows[-1:]
             left = self.remember(best.key, [best.started_ms, best.output_tokens, self.done, False])
             calls = self.calls[self.common_to]
             if calls and line is not None and self.key in line:  # it may take this one's place
+                self._settle()
                 (self.open[best.key],) = calls._replace(rows=[self.rows.pop()]).requests()
             if left:
                 self.late.append(left)
-        self.key = self.mark = b""
+        self.key = b""
 
 
 _minutes: dict[bytes, int] = {}

@@ -56,7 +56,7 @@ class Transcript(Reading):
         yield from self.end()
         yield Cursor(scan.offset, self.state() if state is None else state)
 
-    def line(self, line: bytearray, offset: int) -> Sequence[Event]:
+    def line(self, line: bytes | bytearray, offset: int) -> Sequence[Event]:
         """The events of one line."""
         record, reason = parse(line, b'"usage":')
         events: list[Event] = []
