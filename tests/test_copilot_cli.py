@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import sqlite3
-import tempfile
 from collections import Counter as Bag
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,8 +18,6 @@ from typing import Any
 
 import cases
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from session_usage import pricing
 from session_usage import sqlite as databases
@@ -279,56 +276,6 @@ def store(tmp_path: Path, *rows: dict[str, Any]) -> Path:
                 list(told.values()),
             )
     return path
-
-
-PIECES = (
-    start, lambda at: start(at, "1.0.12"), lambda at: start(at, "1.0.12", selectedModel=None),
-    lambda at: event("session.resume", at, {}),
-    lambda at: message(at, 7), lambda at: message(at, 7), lambda at: message(at, None),
-    lambda at: message(at, 9, agentId="helper"), lambda at: message(2, 9),
-    lambda at: event("assistant.message", at, {"messageId": f"m{at}", "providerId": "mine"}),
-    lambda at: event("assistant.message", at, {"model": ["x"], "apiCallId": "c1"}),
-    lambda at: event("assistant.message", at, {"outputTokens": -1, "parentToolCallId": {}}),
-    lambda at: {**message(at, 5), "timestamp": None}, lambda at: {**message(at, 5), "data": 5},
-    lambda at: '{"type":"assistant.message","data":{"messageId":"cut',
-    lambda at: checkpoint(at, int(at * 1_000)), lambda at: checkpoint(at, 0),
-    lambda at: shutdown(at, of=(2, 2000, 14, 7_000)),
-    lambda at: shutdown(at, of=(9, 9000, 70, 90_000)), lambda at: event("session.shutdown", at, {}),
-    record, lambda at: record(at, outputTokens=7),
-    lambda at: event("subagent.started", at, {"agentName": "help", "toolCallId": "helper"}),
-)  # fmt: skip
-
-
-@given(st.lists(st.sampled_from(PIECES), max_size=14), st.booleans())
-@settings(max_examples=150, deadline=None)
-def test_calls_that_only_messages_prove_are_the_same_together(
-    pieces: list[Any], late: bool
-) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        made = [piece(number + 1) for number, piece in enumerate(pieces)]
-        places = write(Path(folder), *([] if late else [start()]), *made)
-        if len(made) % 3 == 2:
-            store(Path(folder), {}, {"created_at": stamp(5), "output_tokens": 7})
-        library = Library(places, "copilot-cli")
-        (apart,) = library.all()
-        (together,) = library.all(together=True)
-    rows = [row for calls in together.calls for row in calls.requests()]
-    assert Bag([*together.requests, *rows]) == Bag(apart.requests)
-    assert together.unattributed == apart.unattributed
-    assert Bag(together.problems) == Bag(apart.problems)
-    assert together.meta == apart.meta
-
-
-def test_a_killed_session_has_its_calls_together(tmp_path: Path) -> None:
-    told = [message(at, 7) for at in range(1, 6)]
-    places = write(tmp_path, start(), *told, checkpoint(3.5, 900), message(9, 8, agentId="helper"))
-    (session,) = Library(places, "copilot-cli").all(together=True)
-    assert not session.requests
-    parts = [(calls.shared.weak, [row.offset for row in calls.rows]) for calls in session.calls]
-    assert [(weak, len(offsets)) for weak, offsets in parts] == [(True, 3), (False, 2), (False, 1)]
-    (gap,) = session.problems
-    assert (gap.kind, gap.offset) == ("gap", min(parts[0][1]))
-    assert gap.text.startswith("3 calls have")
 
 
 # --- rules ---

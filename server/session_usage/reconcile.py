@@ -433,7 +433,7 @@ def _unsure(agent: str, session: str | None, path: str) -> Problem:
 
 
 def gap(agent: str, session: str | None, number: int, path: str, offset: int) -> Problem:
-    """So many calls have no usage; ``path`` and ``offset`` are those of the first."""
+    """So many calls have no usage; where the first of those without a total is."""
     calls = "1 call has" if number == 1 else f"{number} calls have"
     return Problem(
         "gap", path, offset,
