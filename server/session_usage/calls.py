@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from session_usage.counters import Shutdowns
-from session_usage.events import BYOK, Calls, Counter, Event, Problem, Request, Row, one_by_one
-from session_usage.reconcile import BY_FIGURES, Session, covering, gap, named, reconcile
+from session_usage.events import BYOK, Calls, Counter, Event, Request, one_by_one
+from session_usage.reconcile import BY_FIGURES, Session, named, reconcile
 
 _TOLD_TWICE = {"model-call", *BY_FIGURES}
 """Sources that may tell of a call of another source without sharing its key."""
@@ -21,18 +20,13 @@ def summed(
     others: list[Event] = []
     for event in events:
         (together if event.__class__ is Calls else others).append(event)  # type: ignore[arg-type]
-    if not together:
-        return reconcile(agent, session, others, full)
-    problems: tuple[Problem, ...] = ()
-    if not _alone(session, together, others):
-        if full or not _only_proof(session, together, others):
-            return reconcile(agent, session, one_by_one(events), full)
-        together, problems = _left(agent, session, together, others)
+    if not together or not _alone(session, together, others):
+        return reconcile(agent, session, one_by_one(events) if together else others, full)
     found = reconcile(agent, session, others, full)
     names = dict(found.meta.names)
     if names:
         together = [each._replace(shared=named(each.shared, names)) for each in together]
-    return found._replace(calls=tuple(together), problems=(*found.problems, *problems))
+    return found._replace(calls=tuple(together))
 
 
 def _alone(session: str | None, together: Sequence[Calls], others: Iterable[Event]) -> bool:
@@ -57,39 +51,3 @@ def _alone(session: str | None, together: Sequence[Calls], others: Iterable[Even
         each.session == session and each.billing != BYOK and not (each.copied or each.weak)
         for each in shared
     )
-
-
-def _only_proof(session: str | None, together: Sequence[Calls], others: Iterable[Event]) -> bool:
-    """Are these calls all that a single log proves, with nothing to match them with?"""
-    shared = [calls.shared for calls in together]
-    keys = [row.key for calls in together for row in calls.rows]
-    return (
-        all(each.session == session and each.weak for each in shared)
-        and len({(each.path, each.billing) for each in shared}) == 1
-        and len(set(keys)) == len(keys)
-        and not any(isinstance(other, Request) and other.session == session for other in others)
-    )
-
-
-def _left(
-    agent: str, session: str | None, together: Iterable[Calls], others: Iterable[Event]
-) -> tuple[list[Calls], tuple[Problem, ...]]:
-    """Those of proven calls that no total of a run has, as ``reconcile`` decides it for each."""
-    own = [each for each in others if isinstance(each, Counter) and each.session == session]
-    coverage = covering(Shutdowns(own), own)
-    left: list[Calls] = []
-    rows: list[Row] = []
-    without = 0
-    for calls in together:
-        parts: dict[bool | None, list[Row]] = {True: [], False: [], None: []}
-        for row in calls.rows:
-            parts[coverage(row.started_ms)].append(row)
-        for weak in (True, False):
-            if parts[weak]:
-                left.append(Calls(calls.shared._replace(weak=weak), parts[weak]))
-                rows += parts[weak]
-        without += len(parts[False])
-    if not without:
-        return left, ()
-    first = min(rows, key=lambda row: (row.started_ms or 0, row.offset))
-    return left, (gap(agent, session, without, left[0].shared.path, first.offset),)

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from session_usage.counters import (
@@ -129,9 +129,8 @@ def reconcile(
         requests += left
         if shutdowns.unsure:
             problems[_unsure(agent, session, shutdowns.path)] = None
-        if len(left) > covered:
-            number, first = len(left) - covered, left[0]
-            problems[gap(agent, session, number, first.path, first.offset)] = None
+        if left and len(left) > covered:
+            problems[_gap(agent, session, left, covered)] = None
     requests = _one_payer(requests)
     names = dict(meta.names)
     if names:
@@ -363,7 +362,12 @@ def _leftover(
     for request in anything:
         pool.setdefault(request.output_tokens, []).append(request)
     taken: set[str] = set()
-    coverage = covering(shutdowns, counters)
+    # a later run's total need not hold what a killed run spent
+    checked: dict[int, int] = {}
+    for counter in counters:
+        if counter.scope == "total" and counter.nano_aiu:
+            begin = counter.since_ms or 0
+            checked[begin] = max(counter.at_ms or 0, checked.get(begin, 0))
     result: dict[str, Request] = {}
     covered = 0
     for message in sorted(weak, key=lambda message: message.started_ms or 0):
@@ -375,34 +379,13 @@ def _leftover(
         if twin:
             taken.add(twin.key)
             continue
-        stays = coverage(message.started_ms)
-        if stays is None:
+        if shutdowns.covers(message.started_ms):
             continue
+        at_ms = message.started_ms or 0
+        stays = any(begin <= at_ms <= end for begin, end in checked.items())
         covered += stays
         result[message.key] = message if stays else message._replace(weak=False)
     return list(result.values()), covered
-
-
-def covering(
-    shutdowns: Shutdowns, counters: Iterable[Counter]
-) -> Callable[[int | None], bool | None]:
-    """Tells of a moment whether a running total covers what was spent then; None: the totals of
-    a run have it."""
-    # a later run's total need not hold what a killed run spent
-    checked: dict[int, int] = {}
-    for counter in counters:
-        if counter.scope == "total" and counter.nano_aiu:
-            begin = counter.since_ms or 0
-            checked[begin] = max(counter.at_ms or 0, checked.get(begin, 0))
-    spans = list(checked.items())
-
-    def covers(at_ms: int | None) -> bool | None:
-        if shutdowns.covers(at_ms):
-            return None
-        at_ms = at_ms or 0
-        return any(begin <= at_ms <= end for begin, end in spans)
-
-    return covers
 
 
 def _nearest(message: Request, candidates: list[Request], taken: set[str]) -> Request | None:
@@ -432,11 +415,11 @@ def _unsure(agent: str, session: str | None, path: str) -> Problem:
     )  # fmt: skip
 
 
-def gap(agent: str, session: str | None, number: int, path: str, offset: int) -> Problem:
-    """So many calls have no usage; where the first of those without a total is."""
+def _gap(agent: str, session: str | None, left: list[Request], covered: int) -> Problem:
+    number = len(left) - covered
     calls = "1 call has" if number == 1 else f"{number} calls have"
     return Problem(
-        "gap", path, offset,
+        "gap", left[0].path, left[0].offset,
         f"{calls} no recorded usage: this version writes it only when a run ends cleanly",
         agent, session,
     )  # fmt: skip

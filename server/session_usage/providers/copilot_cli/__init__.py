@@ -24,7 +24,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from session_usage.events import START, Calls, Cursor, Event, Problem, Source, one_by_one
+from session_usage.events import START, Cursor, Event, Problem, Source
 from session_usage.messages import Message
 from session_usage.places import Places, entries, stamp, subfolders
 from session_usage.providers import Provider
@@ -62,14 +62,6 @@ class CopilotCli(Provider):
     def read(
         self, source: Source, at: Cursor = START, *, session: str | None = None, full: bool = True
     ) -> Iterator[Event]:
-        return one_by_one(self._read(source, at, session, full))
-
-    def totals(self, source: Source, *, session: str | None = None) -> Iterator[Event | Calls]:
-        return self._read(source, START, session, full=False)
-
-    def _read(
-        self, source: Source, at: Cursor, session: str | None, full: bool
-    ) -> Iterator[Event | Calls]:
         # each reader is imported when there is something for it to read
         if source.kind == "journal":
             from session_usage.providers.copilot_cli.journal import read_journal

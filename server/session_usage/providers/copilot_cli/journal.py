@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from session_usage.drift import drift
-from session_usage.events import Calls, Cursor, Event, Source
+from session_usage.events import Cursor, Event, Source
 from session_usage.jsonl import Scan, parse
 from session_usage.kinds import types
-from session_usage.providers.copilot_cli.records import READERS, proof, proof_row
+from session_usage.providers.copilot_cli.records import READERS, proof
 from session_usage.providers.copilot_cli.state import State, problem, unreadable
 from session_usage.providers.copilot_cli.totals import checkpoint_glance
 from session_usage.values import mapping, text, whole
@@ -33,11 +33,8 @@ _BIG = 1 << 14
 _NO_END = 1 << 62
 
 
-def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event | Calls]:
-    """The events of a journal from the cursor on, and last the cursor.
-
-    What is not read in ``full`` has the calls that only messages prove together.
-    """
+def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event]:
+    """The events of a journal from the cursor on, and last the cursor."""
     state = State(source, at)
     scan = Scan(
         source.path,
@@ -78,7 +75,7 @@ def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event | Cal
                     state.closed = True
                     scan.dull = dull
                 else:
-                    yield from _unread_messages(source, state, offset, full)
+                    yield from _unread_messages(source, state, offset)
                 state.unread, state.ended = offset, offset + len(line) + 1
             data = mapping(event.get("data"))
             if name == "assistant.message":  # with its keys in another order
@@ -86,7 +83,7 @@ def read_journal(source: Source, at: Cursor, full: bool) -> Iterator[Event | Cal
             read = READERS.get(name)
             if read:
                 yield from read(source, state, offset, event, data)
-        yield from _unread_messages(source, state, _NO_END if before_tail else scan.offset, full)
+        yield from _unread_messages(source, state, _NO_END if before_tail else scan.offset)
         if full:
             yield from drift(source, at.offset, "Copilot CLI", types())
     except OSError as error:
@@ -103,14 +100,13 @@ def _has_totals(event: dict[str, Any]) -> bool:
     return bool(mapping(mapping(event.get("data")).get("modelMetrics")))
 
 
-def _unread_messages(source: Source, state: State, end: int, full: bool) -> Iterator[Event | Calls]:
+def _unread_messages(source: Source, state: State, end: int) -> Iterator[Event]:
     """The messages of a run that no total covers: proof of its calls, if nothing else is.
 
     Read in a pass of its own: most of a journal is messages, and most runs have totals.
     """
     if end in (state.unread, state.ended):
         return
-    together: dict[tuple[Any, ...], Calls] = {}
     scan = Scan(source.path, start=state.unread, plain=_MESSAGE_HEAD, heads=(_MESSAGE_HEAD,))
     for offset, line, _ in scan.others(_USAGE_DULL):
         if offset >= end:
@@ -118,16 +114,5 @@ def _unread_messages(source: Source, state: State, end: int, full: bool) -> Iter
         event, wrong = parse(line, b'"data":')
         if wrong:
             yield problem(source, state, "malformed", offset, f"a line is {wrong}")
-        if not event:
-            continue
-        data = mapping(event.get("data"))
-        if full:
-            yield proof(source, state, offset, event, data)
-            continue
-        row, common = proof_row(state, offset, event, data)
-        calls = together.get(common)
-        if calls is None:
-            shared = proof(source, state, offset, event, data)
-            calls = together[common] = Calls(shared, [])
-        calls.rows.append(row)
-    yield from together.values()
+        if event:
+            yield proof(source, state, offset, event, mapping(event.get("data")))

@@ -10,7 +10,6 @@ from session_usage.events import (
     COPILOT,
     Meta,
     Request,
-    Row,
     Source,
     ToolCall,
     Turn,
@@ -130,31 +129,23 @@ def message(source: Source, state: State, offset: int, event: Data, data: Data) 
 
 def proof(source: Source, state: State, offset: int, event: Data, data: Data) -> Request:
     """The request of ``message``. There are many, and most fields of each are nothing."""
-    row, common = proof_row(state, offset, event, data)
-    owner, copied, agent_id, path, provider, model = common
-    byok = state.byok or provider not in (None, "copilot")
-    return _new(
-        Request,
-        (
-            row.key, AGENT, owner, "message", source.path, offset, row.started_ms,
-            model, provider, BYOK if byok else COPILOT, "ok",
-            None, None, None, None, row.output_tokens, None, None, None, None,
-            "chat", path, agent_id, state.turn, state.skills.get(agent_id or ""),
-            None, None, False, copied, True, None, None, row.link,
-        ),
-    )  # fmt: skip
-
-
-def proof_row(state: State, offset: int, event: Data, data: Data) -> tuple[Row, tuple[Any, ...]]:
-    """What a ``proof`` has of its own, and what it has in common with others of the run."""
     say, at_ms = data.get, instant(event.get("timestamp"))
     owner, copied = state.owner(at_ms)
     agent_id, path = state.subagent(event, data)
     key = text(say("messageId")) or text(event.get("id")) or f"{owner}@{offset}"
+    provider = text(say("providerId"))
     model = text(say("model")) or (state.model if not agent_id else None)
-    output, link = whole(say("outputTokens")), text(say("apiCallId"))
-    own = f"message:{key}", offset, at_ms, None, None, None, None, output, None, None, None, link
-    return _new(Row, own), (owner, copied, agent_id, path, text(say("providerId")), model)
+    byok = state.byok or provider not in (None, "copilot")
+    return _new(
+        Request,
+        (
+            f"message:{key}", AGENT, owner, "message", source.path, offset, at_ms,
+            model, provider, BYOK if byok else COPILOT, "ok",
+            None, None, None, None, whole(say("outputTokens")), None, None, None, None,
+            "chat", path, agent_id, state.turn, state.skills.get(agent_id or ""),
+            None, None, False, copied, True, None, None, text(say("apiCallId")),
+        ),
+    )  # fmt: skip
 
 
 def _compaction(source: Source, state: State, offset: int, event: Data, data: Data) -> Events:
