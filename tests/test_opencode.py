@@ -499,6 +499,69 @@ def test_odd_messages_say_the_same_in_totals(made) -> None:
     assert "msg_glued" not in best(totals)
 
 
+USUAL = answer(
+    {**tokens(10, 5, 2, 30, 4), "total": 51},
+    parentID="msg_0",
+    mode="build",
+    path={"cwd": "/home/dev/acme", "root": "/"},
+    finish="stop",
+)
+PLACES = [(name,) for name in (*USUAL, "error", "summary")]
+PLACES += [("tokens", name) for name in USUAL["tokens"]]
+PLACES += [("tokens", "cache", "read"), ("tokens", "cache", "write"), ("path", "cwd")]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=".".join)
+def test_a_usual_answer_with_one_odd_value_says_the_same_in_totals(made, place: tuple) -> None:
+    connection, source = made
+    add_session(connection, "ses_a", 5)
+    values = (None, True, "", "7", "x", 0, -1, 7, 7.5, 1 << 50, 10**17, 10**19, [], {}, ["x"])
+    for number, value in enumerate((USUAL, *values, {"name": "x", "role": "user"})):
+        data = json.loads(json.dumps(USUAL))
+        inner = data
+        for name in place[:-1]:
+            inner = inner[name]
+        if number:
+            inner[place[-1]] = value
+        add_message(connection, f"msg_{number}a", "ses_a", 9, data)
+        add_message(connection, f"msg_{number}b", "ses_b", 9, data)  # of no session known
+        inner.pop(place[-1], None)
+        add_message(connection, f"msg_{number}c", "ses_a", 4, data)  # older than its session
+        add_message(connection, f"msg_{number}d", "ses_a", 9, data)
+    connection.execute("UPDATE message SET time_created = NULL WHERE id = 'msg_0a'")
+    connection.commit()
+    full, totals = read_all([source]), list(one_by_one(PROVIDER.totals(source)))
+    assert best(totals) == {key: r._replace(turn=None) for key, r in best(full).items()}
+    for kind in (Problem, Meta):
+        assert of(kind, totals) == of(kind, full)
+
+
+@pytest.mark.parametrize(
+    ("parts", "calls"),
+    [
+        (['{"type":"step-start"}'], 1),
+        (['{"type":"step-start"}', '{"type":"step-finish"}'], 1),
+        (['{"type":"step-start"}', '{"type":"step-start","snapshot":"a"}'], 2),
+        (['{"type":"step-finish"}', '{ "type": "step-finish" }'], 2),
+        (['{"type":"step-start"}', '{"id":1,"type":"step-start"}'], 2),
+        (['{"type":"step-start"}', '{"type":"text","text":"\\"step-start\\""}'], 1),
+        (['{"type":"step-start"}', '{"type":"agent","name":"step-start"}'], 1),
+        (['{"type":"step-start"}', '{"type":"step-starting"}', '{"type":"step.start"}'], 1),
+        (['{"type":"step-start"}', '{"type":"step-', "", "7", '{"type":"'], 1),
+    ],
+)
+def test_steps_are_counted_by_their_parts(made, parts: list[str], calls: int) -> None:
+    connection, source = made
+    add_session(connection, "ses_a", 1)
+    add_message(connection, "msg_a", "ses_a", 2, USUAL)
+    for number, part in enumerate(parts):
+        add_part(connection, f"prt_{number}", "msg_a", "ses_a", {})
+        connection.execute("UPDATE part SET data = ? WHERE id = ?", (part, f"prt_{number}"))
+    connection.commit()
+    assert len(of(Request, list(one_by_one(PROVIDER.totals(source))))) == calls
+    assert len(of(Request, read_all([source]))) == calls
+
+
 @pytest.mark.parametrize("form", ['{"type": %s}', '{"type":%s,"a":1}', '{"a":1,"type":%s}'])
 def test_steps_are_found_wherever_a_part_says_that_it_is_one(made, form: str) -> None:
     connection, source = made

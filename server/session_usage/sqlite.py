@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # imported where it is used: many commands open no database
@@ -90,7 +91,7 @@ def _open(path: str, options: str) -> sqlite3.Connection:
 
     uri = "file:" + quote(os.fsencode(os.path.abspath(path).replace(os.sep, "/"))) + "?" + options
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-    connection.text_factory = _text
+    connection.text_factory = methodcaller("decode", "utf-8", "replace")
     try:
         connection.execute("PRAGMA query_only = 1")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -98,10 +99,6 @@ def _open(path: str, options: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
 
 
 def _size(path: str) -> int:

@@ -8,23 +8,31 @@ their own beside the older ones.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from session_usage import jsonl, sqlite
 from session_usage.providers.opencode.records import Broken, Mark, Message, Part, Session, parsed
 from session_usage.values import mapping, text, whole
 
+Usual = Callable[[str, str, int | None, int, dict[str, Any]], bool]
+"""Deals with a message, given as its id, session, time, row and data, if it is a usual one."""
 MARGIN_MS = 60_000
 """Rows are read again if changed this long before the newest seen: writers overlap."""
 
 # GLOB runs at twice the speed of instr()
 _STEPS = "data GLOB '*\"step-*'"
-_STEPS_QUICKLY = f"""CASE
-    WHEN data GLOB '{{"type":"*' THEN data GLOB '{{"type":"step-*'
-    WHEN data GLOB '{{"type": "*' THEN data GLOB '{{"type": "step-*'
-    ELSE {_STEPS} END"""
-"""The same: where the type comes first, a long part need not be looked through."""
+_BEGIN, _END = 1, 2
+_STEP = f"""CASE
+    WHEN data BETWEEN '{{"type":"step.' AND '{{"type":#' THEN 0
+    WHEN data BETWEEN '{{"type":"step-start"' AND '{{"type":"step-start#' THEN {_BEGIN}
+    WHEN data BETWEEN '{{"type":"step-finish"' AND '{{"type":"step-finish#' THEN {_END}
+    WHEN data BETWEEN '{{"type":"' AND '{{"type":#' THEN 0
+    ELSE (instr(data, '"step-start"') > 0) * {_BEGIN} + (instr(data, '"step-finish"') > 0) * {_END}
+    END"""
+"""Does a part begin a step, end it, both or neither? Where its type comes first it need not be
+looked through. Each time ``data`` is named SQLite gathers a long text anew: so the first line
+tells the most and the longest, texts and tools."""
 _TOOLS = "data GLOB '*\"callID\"*'"
 _ASSISTANT = 'data GLOB \'*"role":*"assistant"*\''
 
@@ -113,8 +121,13 @@ class Database:
             values += only
         return " AND ".join(parts) or "1", values
 
-    def messages(self, only: Collection[str]) -> Iterator[Message | Broken]:
-        """New and changed messages, those of 2.x first: a message in both tables is theirs."""
+    def messages(
+        self, only: Collection[str], usual: Usual | None = None
+    ) -> Iterator[Message | Broken]:
+        """New and changed messages, those of 2.x first: a message in both tables is theirs.
+
+        What ``usual`` says it has dealt with is left out.
+        """
         moved: set[str] = set()
         if self.new:
             for found in self._messages("session_message", only):
@@ -123,6 +136,9 @@ class Database:
                     self._complete(found)
                 yield found
         if self.old:
+            if not self.new:
+                yield from self._messages("message", only, usual)
+                return
             for found in self._messages("message", only):
                 if type(found) is not Message or not self._superseded(found.id, moved):
                     yield found
@@ -147,20 +163,26 @@ class Database:
             if {**before, "total": None} == {**tokens, "total": None}:
                 tokens["total"] = before.get("total")
 
-    def _messages(self, table: str, only: Collection[str]) -> Iterator[Message | Broken]:
+    def _messages(
+        self, table: str, only: Collection[str], usual: Usual | None = None
+    ) -> Iterator[Message | Broken]:
         where, values = self._where(table, only)
         wanted = ("id", "session_id", "time_created", "time_updated", "data", "type")
         newest = 0
         for row in sqlite.rows(self.connection, table, wanted, f"WHERE {where}", values):
             rowid, name, session, created, updated, data, kind = row
-            newest = max(newest, whole(updated) or 0)
+            updated = whole(updated) or 0
+            if updated > newest:
+                newest = updated
             value, wrong = parsed(data)
             if wrong or type(name) is not str or type(session) is not str:
                 yield Broken(self.path, rowid, f"row of table {table} is {wrong or 'no message'}")
                 continue
+            created = whole(created)
+            if usual is not None and usual(name, session, created, rowid, value):
+                continue
             if table != "message":
                 value = _modern(value, kind)
-            created = whole(created)
             yield Message(name, session, created, rowid, self.path, value, table)
         if table == "message":
             self.mark = self.mark._replace(messages=max(newest, self.start.messages))
@@ -189,19 +211,14 @@ class Database:
         wanted = ("message_id", "data")
         if not set(wanted) <= sqlite.columns(self.connection, "part"):
             return set()
-        begun: set[int] = set()  # hashes: one that collides costs a look, no more
-        ended: set[int] = set()
+        seen: dict[str, int] = {}
         twice: set[str] = set()
-        sql = f"""SELECT message_id, instr(data, '"step-start"'), instr(data, '"step-finish"')
-            FROM part WHERE {_STEPS_QUICKLY} AND {among}"""
-        for message, begins, ends in self.connection.execute(sql, values):
-            mark = hash(message)
-            if (begins and mark in begun) or (ends and mark in ended):
+        sql = f"SELECT message_id, {_STEP} AS step FROM part WHERE step AND {among}"
+        for message, step in self.connection.execute(sql, values):
+            before = seen.get(message, 0)
+            if before & step:
                 twice.add(message)
-            if begins:
-                begun.add(mark)
-            if ends:
-                ended.add(mark)
+            seen[message] = before | step
         return twice
 
     def steps(self, message: Message) -> list[dict[str, Any]]:

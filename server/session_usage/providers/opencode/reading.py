@@ -49,6 +49,9 @@ def mark_of(at: Cursor) -> Mark:
 
 
 _NONE = Tokens()
+_BOUND = 1 << 50
+"""Above any count; ``whole`` accepts more."""
+_new = tuple.__new__
 
 
 class _Call(NamedTuple):
@@ -74,6 +77,8 @@ class Reading:
         """Of forked sessions, the one they came from."""
         self.seen: dict[str, str | None] = {}
         """Sessions with messages in this pass, and the model that answered last."""
+        self.begun: dict[str, int] = {}
+        """When sessions were created; what is older in them is a copy."""
         self.calls: dict[tuple[Any, ...], list[Row]] = {}
         """The calls, by what they have in common."""
 
@@ -92,7 +97,8 @@ class Reading:
         self.repeated = storage.repeated(only)
         forked: list[Message] = []
         unanswered: list[Message] = []
-        for found in storage.messages(only):
+        usual = None if self.full else self._usual
+        for found in storage.messages(only, usual):
             if type(found) is Broken:
                 yield self._problem("malformed", found.path, found.offset, found.text, None)
             elif type(found) is Message and self._is_copy(found):
@@ -162,6 +168,50 @@ class Reading:
                 copied = owner is not message
                 path, offset = message.path, message.offset
                 yield Turn(owner.id, AGENT, root, path, offset, message.created, copied)
+
+    def _usual(
+        self, name: str, session: str, created: int | None, rowid: int, data: dict[str, Any]
+    ) -> bool:
+        """Counts an answered call, as ``_message`` would, if it is written as most are.
+
+        False: nothing was done. This runs for every message of every session.
+        """
+        try:
+            tokens, model, vendor = data["tokens"], data["modelID"], data["providerID"]
+            cache, cwd = tokens["cache"], data["path"]["cwd"]
+            read, write, total = cache["read"], cache["write"], tokens["total"]
+            fresh, output, reasoning = tokens["input"], tokens["output"], tokens["reasoning"]
+        except (KeyError, TypeError):
+            return False
+        if not fresh.__class__ is output.__class__ is reasoning.__class__ is int:
+            return False
+        if not read.__class__ is write.__class__ is total.__class__ is int:
+            return False
+        if not 0 <= (fresh | output | reasoning | read | write | total) < _BOUND:
+            return False
+        prompt = fresh + read + write
+        all_output = total - prompt
+        if not 0 < output <= all_output:
+            return False
+        if not model.__class__ is vendor.__class__ is cwd.__class__ is str:
+            return False
+        if data.get("role") != "assistant" or data.get("error") or name in self.repeated:
+            return False
+        if session not in self.begun:
+            self.begun[session] = getattr(self.sessions.get(session), "created", None) or 0
+        if created is None or created < self.begun[session]:
+            return False
+        compaction = data.get("summary") is True or data.get("mode") == "compaction"
+        common = session, self.source.path, model, vendor, "ok", False, compaction, cwd, None, True
+        rows = self.calls.get(common)
+        if rows is None:
+            if not (model and vendor and cwd):
+                return False
+            rows = self.calls[common] = []
+        self.seen[session] = model
+        figures = prompt, read, write, None, all_output, reasoning, None, None, None
+        rows.append(_new(Row, (name, rowid, created, *figures)))
+        return True
 
     def _calls(self, message: Message) -> list[_Call]:
         """The calls that this message is evidence of, in order."""

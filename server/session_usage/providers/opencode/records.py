@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from session_usage import jsonl, values
+from session_usage import jsonl
 
 _SUBAGENT_TITLE = re.compile(r"\(@(\S+) subagent\)\s*$")
 
@@ -80,7 +80,7 @@ def parsed(value: Any) -> tuple[dict[str, Any], str | None]:
     if type(value) is str:
         value = value.encode("utf-8", "replace")
     found, wrong = jsonl.parse(value if type(value) is bytes else b"")
-    return values.mapping(found), wrong
+    return found or {}, wrong
 
 
 def lineage(sessions: dict[str, Session], session: str) -> tuple[str, tuple[str, ...]]:

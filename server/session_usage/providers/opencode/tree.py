@@ -89,7 +89,7 @@ class Tree:
         """Is it the session being read? Its parents have sources of their own."""
         return session.id == self.session
 
-    def messages(self, _: Collection[str]) -> Iterator[Message | Broken]:
+    def messages(self, _: Collection[str], __: object = None) -> Iterator[Message | Broken]:
         """All messages of the session."""
         os.stat(self.path)  # a folder that is gone is an error, not an empty session
         for entry in entries(self.path):
