@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from itertools import chain
 from pathlib import Path
@@ -203,44 +203,39 @@ def test_any_chunk_size_finds_lines_by_their_heads(folder: Path, data: bytes, ch
         assert (scanned(scan), scan.offset) == naive(data, wanted)
 
 
+def in_chunks(scan: Scan) -> Iterator[tuple[int, bytes, bool]]:
+    for base, buffer, last, whole_line in scan.chunks():
+        assert buffer[last : last + 1] == b"\n"
+        at = base
+        for line in bytes(buffer[:last]).split(b"\n"):
+            yield at, line, whole_line
+            at += len(line) + 1
+
+
+def in_blocks(scan: Scan) -> Iterator[tuple[int, bytes, bool]]:
+    for base, first, lines, whole_line in scan.blocks():
+        assert first.endswith(b"\n")
+        for line in chain((first,), lines):
+            if line.endswith(b"\n"):
+                yield base + lines.tell() - len(line), line[:-1], whole_line
+
+
+@pytest.mark.parametrize("read_lines", [in_chunks, in_blocks])
 @given(LOGS, st.integers(1, 70), st.integers(8, 40))
-def test_chunks_of_any_size_hold_every_line_but_a_half_one(
-    folder: Path, data: bytes, chunk: int, limit: int
+def test_many_lines_at_a_time_are_every_line_but_a_half_one(
+    folder: Path,
+    read_lines: Callable[[Scan], Iterator[tuple[int, bytes, bool]]],
+    data: bytes,
+    chunk: int,
+    limit: int,
 ) -> None:
     path = folder / "log.jsonl"
     path.write_bytes(data)
-    found = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jsonl, "CHUNK", chunk)
         patch.setattr(jsonl, "LINE_LIMIT", limit)  # lines above it come alone
         scan = Scan(str(path), (b"no line holds this",))
-        for base, buffer, last, whole_line in scan.chunks():
-            assert buffer[last : last + 1] == b"\n"
-            at = base
-            for line in bytes(buffer[:last]).split(b"\n"):
-                found.append((at, line, whole_line))
-                at += len(line) + 1
-    expected, offset = naive(data, lambda line: True)
-    assert [line for line in found if line[1].strip()] == expected
-    assert scan.offset == offset
-
-
-@given(LOGS, st.integers(1, 70), st.integers(8, 40))
-def test_blocks_of_any_size_hold_every_line_but_a_half_one(
-    folder: Path, data: bytes, chunk: int, limit: int
-) -> None:
-    path = folder / "log.jsonl"
-    path.write_bytes(data)
-    found = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jsonl, "CHUNK", chunk)
-        patch.setattr(jsonl, "LINE_LIMIT", limit)
-        scan = Scan(str(path))
-        for base, first, lines, whole_line in scan.blocks():
-            assert first.endswith(b"\n")
-            for line in chain((first,), lines):
-                if line.endswith(b"\n"):
-                    found.append((base + lines.tell() - len(line), line[:-1], whole_line))
+        found = list(read_lines(scan))
     expected, offset = naive(data, lambda line: True)
     assert [line for line in found if line[1].strip()] == expected
     assert scan.offset == offset
