@@ -101,6 +101,8 @@ ODD = st.one_of(
     st.sampled_from([{"isAbortedMidStream": True}, {"isApiErrorMessage": True}, {"n": 1}]).map(
         lambda more: call(5, more=more)
     ),
+    st.sampled_from(["priority", None]).map(lambda tier: call(3, tier=tier)),
+    st.builds(call, st.integers(1, 6), st.integers(0, 12), at=st.just("2026-11-20T10:00:00.001Z")),
     st.builds(call, st.integers(1, 6), hour=st.integers(0, 90), rest=st.integers(0, 90)),
     st.sampled_from([{"output_tokens_details": {"thinking_tokens": 3}}, {"speed": "fast"}]).map(
         lambda details: call(6, details=details)
@@ -167,6 +169,29 @@ def gaps(events: list[Event]) -> list[tuple[str, str]]:
     """What is wrong; which version wrote it is known later where prompts are not read."""
     problems = [event for event in events if isinstance(event, Problem)]
     return sorted({(each.kind, each.text.split(" writes ")[-1]) for each in problems})
+
+
+LATER = "2026-11-20T10:00:00.001Z"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [call(1, stop="end_turn"), call(2, tier="priority", stop="end_turn")],
+        [call(1, stop="end_turn"), call(2, id='"' + "0" * 22, stop="end_turn")],
+        [call(1, stop="end_turn"), call(2, id="é" + "0" * 22, stop="end_turn")],
+        [call(1), call(1, stop="end_turn")],
+        [call(1), call(1, 50, stop="end_turn", at=LATER)],
+        [call(1, stop="end_turn"), call(1, 50, at=LATER), call(1, 50, at=LATER)],
+        [call(1, 50), call(1, 5, stop="end_turn")],
+    ],
+    ids=["another tier", "an escape in its name", "a name that is not ASCII", "ended by its last",
+         "growing", "growing after its end", "falling"],
+)  # fmt: skip
+def test_lines_that_begin_alike_say_the_same_for_totals(log: Path, lines: list[Line]) -> None:
+    full, quick = both(log, written(lines))
+    assert calls(quick) == calls(full)
+    assert gaps(quick) == gaps(full)
 
 
 @settings(deadline=None, max_examples=300)
