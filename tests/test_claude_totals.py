@@ -171,6 +171,14 @@ def gaps(events: list[Event]) -> list[tuple[str, str]]:
     return sorted({(each.kind, each.text.split(" writes ")[-1]) for each in problems})
 
 
+def parts(split: Line, message: int = 1) -> Line:
+    """A call that says what was written to the cache by its parts alone."""
+    line = call(message, stop="end_turn")
+    del line["message"]["usage"]["cache_creation_input_tokens"]
+    line["message"]["usage"]["cache_creation"] = split
+    return line
+
+
 LATER = "2026-11-20T10:00:00.001Z"
 
 
@@ -184,9 +192,12 @@ LATER = "2026-11-20T10:00:00.001Z"
         [call(1), call(1, 50, stop="end_turn", at=LATER)],
         [call(1, stop="end_turn"), call(1, 50, at=LATER), call(1, 50, at=LATER)],
         [call(1, 50), call(1, 5, stop="end_turn")],
+        [parts({}, 1), parts({}, 2), parts({}, 3)],
+        [parts({"forever": 3}, n) for n in (1, 2, 3)],
+        [parts({"ephemeral_1h_input_tokens": 0}, n) for n in (1, 2, 3)],
     ],
     ids=["another tier", "an escape in its name", "a name that is not ASCII", "ended by its last",
-         "growing", "growing after its end", "falling"],
+         "growing", "growing after its end", "falling", "no parts", "unknown parts", "a part of 0"],
 )  # fmt: skip
 def test_lines_that_begin_alike_say_the_same_for_totals(log: Path, lines: list[Line]) -> None:
     full, quick = both(log, written(lines))

@@ -42,7 +42,7 @@ def _writes(writes: Sequence[Any], hours: Sequence[Any], rests: Sequence[Any]) -
     """What was written to the cache: the whole, or its two parts where they are more."""
     if hours[0] is None and rests[0] is None:
         return writes
-    if writes == rests and not any(hours):  # as most calls have it
+    if writes[0] is not None and writes == rests and not any(hours):  # as most calls have it
         return writes
     parts = [(hour or 0) + (rest or 0) for hour, rest in zip(hours, rests, strict=True)]
     return [

@@ -33,8 +33,9 @@ def counts(usage: dict[str, Any]) -> Counts:
     split = get("cache_creation")
     if split and split.__class__ is dict:
         hour = whole(split.get("ephemeral_1h_input_tokens"))
-        parts = (hour or 0) + (whole(split.get("ephemeral_5m_input_tokens")) or 0)
-        if write is None or parts > write:
+        rest = whole(split.get("ephemeral_5m_input_tokens"))
+        parts = (hour or 0) + (rest or 0)
+        if parts > (write or 0) or (write is None and (hour, rest) != (None, None)):
             write = parts
     details = get("output_tokens_details")
     return (
