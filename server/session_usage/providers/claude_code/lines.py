@@ -29,12 +29,12 @@ def skip(line: bytes, begin: int, end: int) -> bool:
     return _is_dull(line, at) is not None or line.find(b'"attachment":', begin, at) >= 0
 
 
-def skip_for_totals(line: bytes | bytearray, begin: int, end: int) -> bool:
+def skip_for_totals(line: bytes) -> bool:
     """The same where prompts, tool results and titles do not matter either."""
-    at = line.find(b'"type"', begin, end)
-    if at < 0 or at - begin > TYPE_WITHIN:
-        return end - begin < TYPE_WITHIN and not line[begin:end].strip()
-    return _is_dull_for_totals(line, at) is not None or line.find(b'"attachment":', begin, at) >= 0
+    at = line.find(b'"type"', 0, TYPE_WITHIN)
+    if at < 0:
+        return len(line) < TYPE_WITHIN and line.isspace()
+    return _is_dull_for_totals(line, at) is not None or line.find(b'"attachment":', 0, at) >= 0
 
 
 def skip_silent(line: bytes, begin: int, end: int) -> bool:

@@ -70,7 +70,6 @@ _JUMP: Path = ("message", "content")
 _USAGE_WITHIN = 512
 """How far before its output the usage begins, and the end of the message before that."""
 _OUTPUT = b'"output_tokens":'
-_KIND, _PROMPT = b'"type":"assistant"', b'"type":"user"'
 _NONE = b"\n\n"
 """No line begins so."""
 _UNLIKE = Alike(0, _NONE, 0, 0, b"")
@@ -87,9 +86,9 @@ class Shape:
     """A template, and where in it is what a call says."""
 
     def __init__(self, template: Template) -> None:
-        self.template = template
         self.fit = template.fit
         self.end = template.end
+        self.alike = template.alike
         self.said = [
             [number for number, path in enumerate(paths, 1) if path in _SAID] or [len(paths) + 1]
             for paths in (template.heads, template.tails)
@@ -132,8 +131,6 @@ class Totals(Transcript):
         """What the last row has in common with others, as it is written."""
         self.alike: Alike = _UNLIKE
         """How lines begin that say so, too."""
-        self.dull = _NONE
-        """How a prompt or a tool's result goes on at the same place."""
         self.rows: list[Row] = []
         """Where the calls go that have this in common."""
         self.written: list[Written] = []
@@ -205,8 +202,8 @@ class Totals(Transcript):
 
     def _lines(self, base: int, first: bytes, lines: BytesIO) -> Iterator[Event]:
         """This loop runs for every line of every log."""
-        dull, alike = self.dull, self.alike
-        at, before, key_begin, key_end, after = alike
+        at, before, key_begin, key_end, after = self.alike
+        dull = _prompt(before)
         for line in chain((first,), lines):
             if line.startswith(dull, at):
                 continue
@@ -227,15 +224,15 @@ class Totals(Transcript):
             if not line.endswith(b"\n"):
                 break  # it goes on in the next block
             offset = base + lines.tell() - len(line)
-            if not self._counted(line, offset) and not skip_for_totals(line, 0, len(line) - 1):
+            if not self._counted(line, offset) and not skip_for_totals(line):
                 self._leave(line)
-                self.common_to, self.alike, self.dull = (), _UNLIKE, _NONE
+                self.common_to, self.alike = (), _UNLIKE
                 self.parsed += 1
                 if self.parsed % _PATIENCE == 0:
                     _learn(line)
                 yield from self.line(line[:-1], offset)
-            dull, alike = self.dull, self.alike
-            at, before, key_begin, key_end, after = alike
+            at, before, key_begin, key_end, after = self.alike
+            dull = _prompt(before)
 
     def _repeated(self, line: bytes) -> bool:
         """Does the line say again what the message's last one said?"""
@@ -288,9 +285,7 @@ class Totals(Transcript):
             return False
         if not self._count(offset, line, shape, key, tail):
             return False
-        self.alike = shape.template.alike(line, head, shape.key) or _UNLIKE
-        before, kind, _ = self.alike.before.partition(_KIND)
-        self.dull = before + _PROMPT if kind else _NONE
+        self.alike = shape.alike(line, head, shape.key) or _UNLIKE
         return True
 
     def _count(
@@ -350,7 +345,7 @@ class Totals(Transcript):
             self._leave()
             self._settle()
             self.rows = calls.rows
-        self.common_to, self.alike, self.dull = said, _UNLIKE, _NONE
+        self.common_to, self.alike = said, _UNLIKE
         self.facts["model"] = model
         return True
 
@@ -366,6 +361,12 @@ class Totals(Transcript):
             if left:
                 self.late.append(left)
         self.key = b""
+
+
+def _prompt(before: bytes) -> bytes:
+    """How a prompt or a tool's result goes on where a call goes on with ``before``."""
+    said, kind, _ = before.partition(b'"type":"assistant"')
+    return said + b'"type":"user"' if kind else _NONE
 
 
 _minutes: dict[bytes, int] = {}
